@@ -1,0 +1,1 @@
+"""The compiled core: numbers and time only."""

@@ -1,0 +1,1 @@
+"""Bytes of any trace to raw tables to canonical events."""

@@ -1,0 +1,152 @@
+"""Loss is data: every counter of what was lost, skipped or left unresolved, declared once.
+
+A reader or a lowering pass counts with `Losses.add`; a name that is not declared here is a bug and raises KeyError.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One declared counter. severity: info (nothing is missing), warning (some results are weaker), data_loss (events are gone)."""
+
+    name: str
+    severity: str
+    source: str
+    meaning: str
+    advice: str
+
+
+COUNTERS = (
+    Counter(
+        "kernel_lost_events",
+        "data_loss",
+        "ring buffer page header: missed events",
+        "Events that the kernel's ring buffer overwrote or dropped before they were read, as far as it kept count.",
+        "Record with larger buffers (trace-cmd record -b) or fewer events.",
+    ),
+    Counter(
+        "kernel_lost_unknown",
+        "data_loss",
+        "ring buffer page header: missed events without a number",
+        "Gaps for which the kernel did not say how many events were lost.",
+        "Record with larger buffers (trace-cmd record -b) or fewer events.",
+    ),
+    Counter(
+        "truncated_bytes",
+        "data_loss",
+        "trace file shorter than its header says",
+        "Bytes of trace data that the file announces but does not hold.",
+        "The recording was cut short: copy the file again, or record again.",
+    ),
+    Counter(
+        "undecodable_bytes",
+        "data_loss",
+        "ring buffer page with a record that cannot be right",
+        "Bytes of ring buffer pages skipped because a record in them could not be decoded.",
+        "The file is damaged: copy it again, or record again.",
+    ),
+    Counter(
+        "unknown_event_records",
+        "warning",
+        "record whose event id has no format in the file",
+        "Records whose type the file does not describe.",
+        "Usually harmless: an event of a module that was loaded after the recording began.",
+    ),
+    Counter(
+        "undecodable_fields",
+        "warning",
+        "dynamic field that points outside of its record",
+        "Field values that point outside of their record; stored as NULL.",
+        "The file is damaged, or a probe fetched bad memory.",
+    ),
+    Counter(
+        "pins_unresolved",
+        "warning",
+        "address resolution",
+        "Pin calls whose address lies in no known mapping: their pages take part in no conflict.",
+        "Record the mmap_region probe (or syscalls mmap and munmap) from before the workload starts.",
+    ),
+    Counter(
+        "events_without_file",
+        "warning",
+        "identity",
+        "Page events whose file could not be determined; they take part in no conflict.",
+        "Record filemap or ext4 events, which carry device and inode, beside the probes.",
+    ),
+    Counter(
+        "mr_release_without_reg",
+        "info",
+        "pairing",
+        "Memory regions released in the trace that were registered before it began; their pages are not known.",
+        "Start recording before the workload registers its memory.",
+    ),
+    Counter(
+        "ends_without_begin",
+        "info",
+        "pairing",
+        "Ends of operations whose beginning the trace does not hold.",
+        "Expected for operations under way when recording began.",
+    ),
+    Counter(
+        "begins_without_end",
+        "info",
+        "pairing",
+        "Operations that were still under way when the trace ended, or whose end was lost.",
+        "Expected for operations under way when recording stopped.",
+    ),
+    Counter(
+        "truncates_without_range",
+        "warning",
+        "lowering",
+        "Truncates whose new size the trace does not tell.",
+        "Record filemap events or the truncate system calls.",
+    ),
+    Counter(
+        "remote_accesses_unresolved",
+        "warning",
+        "identity",
+        "Remote accesses whose address lies in no live memory region.",
+        "Record ib_umem_get and ib_umem_get_ret from before the workload registers its memory.",
+    ),
+)
+
+BY_NAME = {counter.name: counter for counter in COUNTERS}
+
+
+@dataclass(slots=True)
+class Losses:
+    """Counts per (counter, cpu). cpu is None where the loss belongs to no CPU; total is the size of what was looked at."""
+
+    counts: dict[tuple[str, int | None], int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, count: int = 1, *, cpu: int | None = None) -> None:
+        """Add to a declared counter; a count of zero is recorded too, so that "none" can be told from "not looked"."""
+        key = (BY_NAME[name].name, cpu)
+        self.counts[key] = self.counts.get(key, 0) + count
+
+    def of(self, name: str, total: int) -> None:
+        """Say of how many the counter `name` counts."""
+        self.totals[BY_NAME[name].name] = self.totals.get(name, 0) + total
+
+    def count(self, name: str) -> int:
+        return sum(count for (counter, _), count in self.counts.items() if counter == name)
+
+    def rows(self) -> list[dict[str, object]]:
+        """Rows of table `losses` without the trace, ordered by name and CPU."""
+        ordered = sorted(self.counts.items(), key=lambda item: (item[0][0], -1 if item[0][1] is None else item[0][1]))
+        return [
+            {
+                "counter": name,
+                "cpu": cpu,
+                "severity": BY_NAME[name].severity,
+                "count": count,
+                "total": self.totals.get(name),
+                "meaning": BY_NAME[name].meaning,
+                "advice": BY_NAME[name].advice,
+            }
+            for (name, cpu), count in ordered
+        ]

@@ -1,0 +1,39 @@
+"""The errors that users see: a sentence, where it happened, and what to do about it."""
+
+from __future__ import annotations
+
+
+class ReplayError(Exception):
+    """A refusal that we can explain. The command line prints it as one line and exits with `exit_status`."""
+
+    exit_status = 1
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class UsageError(ReplayError, ValueError):
+    """The request itself is wrong: an unknown policy, a parameter without a unit, SQL that writes."""
+
+    exit_status = 2
+
+
+class TraceError(ReplayError, ValueError):
+    """A trace that cannot be read. `offset` is in bytes from the start of the file (lines for text formats say so)."""
+
+    def __init__(self, path: object, offset: int | None, what: str, *, hint: str | None = None) -> None:
+        where = f"{path}" if offset is None else f"{path}: byte {offset}"
+        super().__init__(what, where=where, hint=hint)
+        self.path = str(path)
+        self.offset = offset
+
+
+class StoreError(ReplayError):
+    """A store that is missing, foreign, or of a version that this program does not know."""
