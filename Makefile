@@ -1,0 +1,67 @@
+# make demo   sets up, builds, and compares the policies on a recorded trace
+# make test   sets up and passes the tests
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+SOURCES = pyproject.toml setup.py constraints.txt $(wildcard _ext/*.pyx _ext/*.pxd)
+# REPLAY_BUILD=debug or sanitize changes how the core is compiled (see setup.py)
+
+.PHONY: help setup demo test lint types unit package sanitize clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+setup: $(VENV)/.ready ## make the virtual environment and build the core
+
+$(VENV)/.ready: $(SOURCES)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+		rm -rf $(VENV); echo "make: cannot make a virtual environment (Debian: apt install python3-venv python3-dev gcc)" >&2; exit 1; }
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt "setuptools>=77" "Cython>=3.1"
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[dev]"
+	$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+demo: setup ## ingest a recorded trace, replay it under every policy, compare
+	@rm -rf build/demo-store
+	$(BIN)/replay ingest --store build/demo-store sample_traces/rdma-ext4.dat
+	$(BIN)/replay run --store build/demo-store
+	@echo
+	@echo "The store is build/demo-store. Try next:"
+	@echo "  export REPLAY_STORE=build/demo-store PATH=$(BIN):\$$PATH"
+	@echo "  replay report stalls --policy hold-off"
+	@echo "  replay run --policy lease --param lease.app=50ms"
+	@echo "  replay sql \"select class, sum(npages) from conflicts where policy = 'none' group by class\""
+	@echo "  replay validate"
+
+test: lint types unit ## lint, type checks, unit tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/python setup.py -q --version > /dev/null
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest-allow.txt \
+		$(addprefix replay._ext.,$(basename $(notdir $(wildcard _ext/*.pyx))))
+
+unit: setup
+	$(BIN)/python -m pytest
+
+package: setup ## build sdist and wheel, install the wheel in a clean environment, and look inside
+	rm -rf dist build/clean
+	$(BIN)/python -m build -q
+	$(BIN)/python tests/check_package.py dist
+	$(PYTHON) -m venv build/clean
+	build/clean/bin/pip install -q --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd build/clean && bin/replay --version && bin/replay --store store ingest ../../sample_traces/rdma-ext4.dat && bin/replay --store store run --policy none
+
+sanitize: setup ## the decoder and engine tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	REPLAY_BUILD=sanitize $(BIN)/python setup.py -q build_ext --inplace --force
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		$(BIN)/python -m pytest tests/test_tracecmd.py tests/test_ringbuffer.py tests/test_engine.py tests/test_identity.py; \
+		status=$$?; $(BIN)/python setup.py -q build_ext --inplace --force; exit $$status
+
+clean: ## remove everything that was built
+	rm -rf $(VENV) build dist *.egg-info _ext/*.so
