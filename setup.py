@@ -13,7 +13,7 @@ from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
 TREE = ROOT / "build" / "tree"
-MODULES = ("ringbuffer", "identity", "engine")
+MODULES = ("ringbuffer", "columns", "identity", "engine")
 
 MODE = os.environ.get("REPLAY_BUILD", "release")
 WARNINGS = ["-Wno-unused-function"]

@@ -1,0 +1,213 @@
+"""Fills columns from the rows that a RingMerge has collected: the wall between ring buffer bytes and Arrow memory.
+
+Scalar columns are gathered for a block of rows at a time, so that a record's bytes are still in the cache when its next
+field is read. Values of variable length are measured first, then copied.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memchr, memcpy
+
+from replay._ext.ringbuffer cimport Group, RingMerge, Row
+
+FIELD = 0
+SEQ = 1
+TS = 2
+STREAM = 3
+"""What a scalar column holds: a field of the payload, or a fact of the row."""
+
+INLINE = 0
+DATA_LOC = 1
+REL_LOC = 2
+"""Where the bytes of a variable-length value are: in place (0 bytes: up to the end of the record), or at an offset
+that the field gives, from the start of the record or from the field's own end (kernel include/trace/stages)."""
+
+cdef int BLOCK_ROWS = 1024
+
+
+cdef struct Job:
+    int kind
+    uint32_t offset
+    uint32_t width
+    uint8_t *out
+
+
+cdef struct Span:
+    int place
+    uint32_t offset
+    uint32_t width
+    uint32_t item_bytes
+    bint text
+
+
+cdef inline void gather(const Job *job, const Row *rows, int64_t begin, int64_t end) noexcept nogil:
+    cdef int64_t i
+    cdef uint32_t offset = job.offset
+    cdef uint8_t *out_1 = job.out
+    cdef uint16_t *out_2 = <uint16_t *> job.out
+    cdef uint32_t *out_4 = <uint32_t *> job.out
+    cdef uint64_t *out_8 = <uint64_t *> job.out
+    if job.kind == SEQ_KIND:
+        for i in range(begin, end):
+            out_8[i] = <uint64_t> rows[i].seq
+    elif job.kind == TS_KIND:
+        for i in range(begin, end):
+            out_8[i] = rows[i].ts
+    elif job.kind == STREAM_KIND:
+        for i in range(begin, end):
+            out_4[i] = <uint32_t> rows[i].stream
+    elif job.width == 8:
+        for i in range(begin, end):
+            memcpy(&out_8[i], rows[i].data + offset, 8)
+    elif job.width == 4:
+        for i in range(begin, end):
+            memcpy(&out_4[i], rows[i].data + offset, 4)
+    elif job.width == 2:
+        for i in range(begin, end):
+            memcpy(&out_2[i], rows[i].data + offset, 2)
+    else:
+        for i in range(begin, end):
+            out_1[i] = rows[i].data[offset]
+
+
+cdef int FIELD_KIND = 0
+cdef int SEQ_KIND = 1
+cdef int TS_KIND = 2
+cdef int STREAM_KIND = 3
+
+
+def scalars(RingMerge merge not None, int group_number, list jobs not None):
+    """Fill columns of 1, 2, 4 or 8 byte values: each job is (kind, offset, width, out), `out` a buffer of rows * width bytes."""
+    cdef Group *group = merge.group_at(group_number)
+    cdef int count = len(jobs), i
+    cdef int64_t begin, end
+    cdef Job *plan = <Job *> malloc((count + 1) * sizeof(Job))
+    cdef uint8_t[::1] out
+    if plan == NULL:
+        raise MemoryError
+    try:
+        for i in range(count):
+            plan[i].kind, plan[i].offset, plan[i].width, out = jobs[i]
+            check_job(&plan[i], group, out.shape[0])
+            plan[i].out = &out[0] if out.shape[0] > 0 else NULL
+        with nogil:
+            begin = 0
+            while begin < group.count:
+                end = begin + BLOCK_ROWS if group.count - begin > BLOCK_ROWS else group.count
+                for i in range(count):
+                    gather(&plan[i], group.rows, begin, end)
+                begin = end
+    finally:
+        free(plan)
+
+
+cdef int check_job(const Job *job, const Group *group, int64_t out_bytes) except -1:
+    if job.width not in (1, 2, 4, 8) or job.kind < 0 or job.kind > STREAM_KIND:
+        raise ValueError("not a scalar column")
+    if job.kind != FIELD_KIND and job.width != (4 if job.kind == STREAM_KIND else 8):
+        raise ValueError("a column of another width")
+    if job.kind == FIELD_KIND and (job.offset > group.need_bytes or group.need_bytes - job.offset < job.width):
+        raise ValueError("a field outside of the record")
+    if out_bytes // job.width < group.count:
+        raise ValueError("too small a buffer")
+    return 0
+
+
+cdef inline bint locate(const Span *span, const Row *row, const uint8_t **start, uint32_t *size) noexcept nogil:
+    """Find a value inside of its record; False if it points outside."""
+    cdef uint32_t where = span.offset, left, wanted, loc
+    cdef const uint8_t *nul
+    if span.place == 0:
+        if where > row.bytes:
+            where = row.bytes
+        left = row.bytes - where
+        wanted = left if span.width == 0 or span.width > left else span.width
+    else:
+        if where > row.bytes or row.bytes - where < 4:
+            return False
+        memcpy(&loc, row.data + where, 4)
+        where = (loc & 0xFFFF) + (where + 4 if span.place == 2 else 0)
+        wanted = loc >> 16
+        if where > row.bytes or row.bytes - where < wanted:
+            return False
+    start[0] = row.data + where
+    if span.text:
+        nul = <const uint8_t *> memchr(start[0], 0, wanted) if wanted > 0 else NULL
+        size[0] = <uint32_t> (nul - start[0]) if nul != NULL else wanted
+    else:
+        size[0] = wanted - wanted % span.item_bytes
+    return True
+
+
+cdef Span span_of(int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text) except *:
+    cdef Span span
+    if place < 0 or place > 2 or item_bytes == 0:
+        raise ValueError("not a place")
+    span.place = place
+    span.offset = offset
+    span.width = width
+    span.item_bytes = item_bytes
+    span.text = text
+    return span
+
+
+def measure(
+    RingMerge merge not None, int group_number, int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text,
+    int32_t[::1] offsets not None, uint8_t[::1] valid not None, uint32_t[::1] spent not None,
+):
+    """Write where each value begins in the column, in items, and whether there is one; return (items, nulls).
+
+    `spent` counts the bytes already taken from each record by other columns: together they take no more than the record
+    holds, so that a damaged file cannot blow up.
+    """
+    cdef Group *group = merge.group_at(group_number)
+    cdef Span span = span_of(place, offset, width, item_bytes, text)
+    cdef const uint8_t *start = NULL
+    cdef uint32_t size = 0
+    cdef int64_t i, total = 0, nulls = 0
+    if offsets.shape[0] != group.count + 1 or valid.shape[0] != group.count or spent.shape[0] != group.count:
+        raise ValueError("buffers of another length than the rows")
+    offsets[0] = 0
+    with nogil:
+        for i in range(group.count):
+            valid[i] = locate(&span, &group.rows[i], &start, &size) and size <= group.rows[i].bytes - spent[i]
+            if valid[i]:
+                spent[i] += size
+                total += size // item_bytes
+            else:
+                nulls += 1
+            if total > 0x7FFFFFFF:
+                break
+            offsets[i + 1] = <int32_t> total
+    if total > 0x7FFFFFFF:
+        raise OverflowError("a column of more than 2^31 bytes")
+    return total, nulls
+
+
+def copy(
+    RingMerge merge not None, int group_number, int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text,
+    const int32_t[::1] offsets not None, uint8_t[::1] out not None,
+):
+    """Copy the values that `measure` found; True if every byte is ASCII."""
+    cdef Group *group = merge.group_at(group_number)
+    cdef Span span = span_of(place, offset, width, item_bytes, text)
+    cdef const uint8_t *start = NULL
+    cdef uint32_t size = 0
+    cdef int64_t i, j, begin, wanted
+    cdef uint8_t seen = 0
+    if offsets.shape[0] != group.count + 1:
+        raise ValueError("buffers of another length than the rows")
+    with nogil:
+        for i in range(group.count):
+            begin = <int64_t> offsets[i] * item_bytes
+            wanted = (<int64_t> offsets[i + 1] - offsets[i]) * item_bytes
+            if wanted <= 0 or not locate(&span, &group.rows[i], &start, &size):
+                continue
+            if size < wanted or begin < 0 or out.shape[0] - begin < wanted:
+                with gil:
+                    raise ValueError("offsets that were not measured on these rows")
+            memcpy(&out[begin], start, wanted)
+        if text:
+            for j in range(out.shape[0]):
+                seen |= out[j]
+    return seen < 0x80

@@ -1,0 +1,86 @@
+"""Pulls the pages of every CPU through the merge, and hands out the rows in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from replay._ext.ringbuffer import ALL_DONE, RingMerge
+from replay.ingest.losses import Losses
+from replay.ingest.pages import PageSource
+from replay.ingest.rawtables import StreamNames, raw_tables
+from replay.ingest.records import Progress, RawBatch
+from replay.ingest.tracedat import Container
+
+
+class Merging:
+    """One pass over a trace. Streams are numbered by buffer, then CPU: the order in which equal times are merged."""
+
+    def __init__(self, container: Container, sources: Sequence[PageSource], losses: Losses, progress: Progress | None) -> None:
+        self.sources = sources
+        self.losses = losses
+        self.progress = progress
+        self.tables = raw_tables(container.formats)
+        self.merge = RingMerge(
+            [source.page_bytes for source in sources],
+            [table.format.need_bytes for table in self.tables],
+            header_bytes=container.header_bytes,
+            long_bytes=container.long_bytes,
+        )
+        for table in self.tables:
+            self.merge.set_type(table.format.id, table.group)
+        for stream in range(len(sources)):
+            self.merge.set_clock(stream, mult=container.tsc_mult, shift=container.tsc_shift, offset=container.offset_ns & (2**64 - 1))
+        self.names = StreamNames(
+            np.array([source.cpu for source in sources], np.int32),
+            np.repeat(np.arange(len(container.buffers), dtype=np.int32), [len(buffer.cpus) for buffer in container.buffers]),
+            pa.array([buffer.name for buffer in container.buffers], pa.string()),
+        )
+        self.segments = [source.segments() for source in sources]
+        self.done_bytes = 0
+        self.total_bytes = sum(source.size for source in sources)
+
+    def batches(self, max_rows: int, max_bytes: int) -> Iterator[RawBatch]:
+        for stream in range(len(self.sources)):
+            self._supply(stream)
+        while True:
+            wanted = self.merge.run(max_rows)
+            if wanted >= 0:
+                self._supply(wanted)
+                if self.merge.batch_bytes < max_bytes:
+                    continue
+            yield self._take()
+            if wanted == ALL_DONE:
+                break
+        self._count_losses()
+
+    def _supply(self, stream: int) -> None:
+        """Feed a stream until it has a record, or ends."""
+        for segment in self.segments[stream]:
+            self.done_bytes += segment.file_bytes
+            if self.progress is not None:
+                self.progress(self.done_bytes, self.total_bytes)
+            if self.merge.feed(stream, segment.pages):
+                return
+
+    def _take(self) -> RawBatch:
+        batch = RawBatch(
+            {self.tables[group].key: self.tables[group].batch(self.merge, rows, self.names, self.losses) for group, rows in self.merge.rows()}
+        )
+        self.merge.drop_rows()
+        return batch
+
+    def _count_losses(self) -> None:
+        total = 0
+        for stream, source in enumerate(self.sources):
+            records, unknown, bad_bytes, lost, lost_unknown = self.merge.met(stream)
+            total += records
+            self.losses.add("kernel_lost_events", lost, cpu=source.cpu)
+            self.losses.add("kernel_lost_unknown", lost_unknown, cpu=source.cpu)
+            if bad_bytes:
+                self.losses.add("undecodable_bytes", bad_bytes, cpu=source.cpu)
+            if unknown:
+                self.losses.add("unknown_event_records", unknown, cpu=source.cpu)
+        self.losses.of("kernel_lost_events", total + self.losses.count("kernel_lost_events"))

@@ -1,0 +1,82 @@
+"""Where a CPU's ring buffer pages come from: a stretch of the file, or chunks that are decompressed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from replay.errors import TraceError
+from replay.ingest.losses import Losses
+from replay.ingest.sections import decompress
+
+SEGMENT_BYTES = 1 << 20
+_MAX_CHUNK_PAGES = 256    # trace-cmd writes 10 (PAGES_IN_CHUNK in trace-output.c)
+_MAX_CHUNK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Some pages, and how many bytes of the file they took."""
+
+    pages: memoryview
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageSource:
+    """The data of one CPU of one buffer. What the file lacks of it is counted in `losses`."""
+
+    path: str
+    data: memoryview
+    cpu: int
+    offset: int
+    size: int
+    page_bytes: int
+    compression: str
+    losses: Losses
+
+    def segments(self) -> Iterator[Segment]:
+        return self._stretches() if self.compression == "none" else self._chunks()
+
+    def _stretches(self) -> Iterator[Segment]:
+        stretch = self.data[self.offset : self.offset + self.size]
+        if len(stretch) < self.size:
+            self.losses.add("truncated_bytes", self.size - len(stretch), cpu=self.cpu)
+        step = max(SEGMENT_BYTES // self.page_bytes, 1) * self.page_bytes
+        for begin in range(0, len(stretch), step):
+            pages = stretch[begin : begin + step]
+            yield Segment(pages, len(pages))
+
+    def _chunks(self) -> Iterator[Segment]:
+        """u32 count, then per chunk: u32 size | u32 decompressed size | bytes.
+
+        The size that the BUFFER option gives does not always include the count: trace-cmd trusts the count alone.
+        """
+        if not self.size:
+            return
+        stretch = self.data[self.offset : self.offset + self.size + 4]
+        count, at = int.from_bytes(stretch[:4], "little"), 4
+        for _ in range(count):
+            if len(stretch) - at < 8:
+                self._count_cut(at + 8 - len(stretch), len(stretch))
+                return
+            packed_bytes = int.from_bytes(stretch[at : at + 4], "little")
+            plain_bytes = int.from_bytes(stretch[at + 4 : at + 8], "little")
+            at += 8
+            if plain_bytes > min(_MAX_CHUNK_PAGES * self.page_bytes, _MAX_CHUNK_BYTES):
+                where = self.offset + at - 8
+                raise TraceError(self.path, where, f"a chunk of {plain_bytes} bytes of trace data cannot be right")
+            if len(stretch) - at < packed_bytes:
+                self._count_cut(packed_bytes - (len(stretch) - at), len(stretch))
+                return
+            plain = decompress(self.compression, stretch[at : at + packed_bytes], plain_bytes)
+            at += packed_bytes
+            if plain is None:
+                self.losses.add("undecodable_bytes", packed_bytes, cpu=self.cpu)
+            elif plain_bytes:
+                yield Segment(plain, packed_bytes + 8)
+
+    def _count_cut(self, missing: int, held: int) -> None:
+        """A chunk does not fit: the file is cut, or the chunk's size is wrong and what follows is lost with it."""
+        cut = self.offset + self.size + 4 > len(self.data)
+        self.losses.add("truncated_bytes" if cut else "undecodable_bytes", max(missing, self.size - held) if cut else missing, cpu=self.cpu)

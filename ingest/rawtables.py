@@ -1,0 +1,140 @@
+"""Raw tables: from an event's format to an Arrow schema, and from collected rows to a record batch of that schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from replay._ext import columns
+from replay._ext.ringbuffer import RingMerge
+from replay.ingest.formats import Field, Format
+from replay.ingest.losses import Losses
+from replay.ingest.records import OWN_COLUMNS
+
+_INTEGERS = {
+    (1, True): pa.int8(),
+    (2, True): pa.int16(),
+    (4, True): pa.int32(),
+    (8, True): pa.int64(),
+    (1, False): pa.uint8(),
+    (2, False): pa.uint16(),
+    (4, False): pa.uint32(),
+    (8, False): pa.uint64(),
+}
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+Words = np.ndarray[tuple[int], np.dtype[np.uint32]]
+_BUFFER_TYPE = pa.dictionary(pa.int32(), pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class StreamNames:
+    """What a stream number of the merge stands for."""
+
+    cpus: np.ndarray[tuple[int], np.dtype[np.int32]]
+    buffers: np.ndarray[tuple[int], np.dtype[np.int32]]
+    buffer_names: pa.Array
+
+
+@dataclass(frozen=True, slots=True)
+class RawTable:
+    """How the records of one event type become columns."""
+
+    group: int
+    format: Format
+    schema: pa.Schema
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.format.system, self.format.name
+
+    def batch(self, merge: RingMerge, rows: int, streams: StreamNames, losses: Losses) -> pa.RecordBatch:
+        seq, ts, stream = (np.empty(rows * width, np.uint8) for width in (8, 8, 4))
+        jobs = [(columns.SEQ, 0, 8, seq), (columns.TS, 0, 8, ts), (columns.STREAM, 0, 4, stream)]
+        filled: dict[str, Bytes] = {}
+        for field in self.format.fields:
+            if field.scalar:
+                filled[field.name] = np.empty(rows * field.bytes, np.uint8)
+                jobs.append((columns.FIELD, field.offset, field.bytes, filled[field.name]))
+        columns.scalars(merge, self.group, jobs)
+        spent = np.zeros(rows, np.uint32)
+        arrays = [_array(pa.int64(), rows, seq), _array(pa.int64(), rows, ts), *_stream_columns(stream, streams)]
+        for field, declared in zip(self.format.fields, list(self.schema)[len(OWN_COLUMNS) :], strict=True):
+            if not field.scalar:
+                arrays.append(_values(merge, self.group, field, declared.type, rows, spent, losses))
+            elif field.boolean:
+                arrays.append(pa.array(filled[field.name] != 0))
+            else:
+                arrays.append(_array(declared.type, rows, filled[field.name]))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def raw_table(group: int, form: Format) -> RawTable:
+    own = [("seq", pa.int64()), ("ts", pa.int64()), ("cpu", pa.int32()), ("buffer", _BUFFER_TYPE)]
+    taken = {field.name for field in form.fields}
+    fields = []
+    for field in form.fields:
+        name = field.name
+        while name in OWN_COLUMNS or (name != field.name and name in taken):
+            name += "_field"
+        fields.append((name, _field_type(field)))
+    return RawTable(group, form, pa.schema(own + fields))
+
+
+def raw_tables(formats: Sequence[Format]) -> list[RawTable]:
+    """One table per event id; the last format of an id counts, as in libtraceevent. Names are made unique by the id."""
+    by_id = {form.id: form for form in formats}
+    names: set[tuple[str, str]] = set()
+    tables = []
+    for form in by_id.values():
+        unique = form
+        if (form.system, form.name) in names:
+            unique = Format(form.system, f"{form.name}_{form.id}", form.id, form.fields)
+        names.add((unique.system, unique.name))
+        tables.append(raw_table(len(tables), unique))
+    return tables
+
+
+def _field_type(field: Field) -> pa.DataType:
+    if field.text:
+        return pa.string()
+    if field.boolean:
+        return pa.bool_()
+    integer = _INTEGERS[field.item_bytes, field.signed]
+    return pa.list_(integer) if field.array else integer
+
+
+def _array(kind: pa.DataType, rows: int, data: Bytes) -> pa.Array:
+    return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(data)])
+
+
+def _stream_columns(stream: Bytes, streams: StreamNames) -> list[pa.Array]:
+    numbers = stream.view(np.int32)
+    buffers = pa.array(streams.buffers[numbers])
+    return [pa.array(streams.cpus[numbers]), pa.DictionaryArray.from_arrays(buffers, streams.buffer_names)]
+
+
+def _values(
+    merge: RingMerge, group: int, field: Field, kind: pa.DataType, rows: int, spent: Words, losses: Losses
+) -> pa.Array:
+    """A column of strings or lists."""
+    where = (int(field.place), field.offset, field.bytes if field.place == 0 else 0, field.item_bytes, field.text)
+    begins = np.empty(rows + 1, np.int32)
+    valid = np.empty(rows, np.uint8)
+    items, nulls = columns.measure(merge, group, *where, begins, valid, spent)
+    data = np.empty(items * field.item_bytes, np.uint8)
+    ascii_only = columns.copy(merge, group, *where, begins, data)
+    offsets = pa.py_buffer(begins)
+    present = None
+    if nulls:
+        losses.add("undecodable_fields", nulls)
+        present = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    if not field.text:
+        inner = _array(kind.value_type, items, data)
+        return pa.Array.from_buffers(kind, rows, [present, offsets], null_count=nulls, children=[inner])
+    if not ascii_only:
+        raw = pa.Array.from_buffers(pa.binary(), rows, [present, offsets, pa.py_buffer(data)], null_count=nulls)
+        return pa.array([None if v is None else v.decode("utf-8", "replace") for v in raw.to_pylist()], pa.string())
+    return pa.Array.from_buffers(kind, rows, [present, offsets, pa.py_buffer(data)], null_count=nulls)

@@ -1,0 +1,273 @@
+"""The container of a trace.dat file: its header, options and formats, and where each CPU's ring buffer pages are.
+
+Formats: trace-cmd.dat.v6(5) and trace-cmd.dat.v7(5); what they leave open is as in trace-cmd's lib/trace-cmd/trace-input.c.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from replay.errors import TraceError
+from replay.ingest.bytecursor import ByteCursor
+from replay.ingest.formats import Format, parse_format
+from replay.ingest.options import Option, Options, TimeShift, read_option
+from replay.ingest.sections import COMPRESSIONS, Section, open_section
+
+MAGIC = b"\x17\x08\x44tracing"
+MAX_PAGE_BYTES = 1 << 24
+MAX_CPUS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class CpuData:
+    """Bytes [offset, offset + size) of the file; compressed ones are chunks, others are pages."""
+
+    cpu: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A ring buffer (tracing instance)."""
+
+    name: str
+    page_bytes: int
+    compressed: bool
+    cpus: tuple[CpuData, ...]
+
+
+@dataclass(slots=True)
+class Container:
+    """What the metadata of a trace.dat says."""
+
+    path: str
+    version: int = 0
+    compression: str = "none"
+    page_bytes: int = 0
+    long_bytes: int = 8
+    header_bytes: int = 16
+    clock: str = ""
+    uname: str | None = None
+    cpus: int = 0
+    cmdlines: dict[int, str] = field(default_factory=dict)
+    formats: list[Format] = field(default_factory=list)
+    unparsed_formats: int = 0
+    buffers: list[Buffer] = field(default_factory=list)
+    tsc_mult: int = 0
+    tsc_shift: int = 0
+    offset_ns: int = 0
+    time_shift: TimeShift | None = None
+
+
+def read_container(path: str, data: memoryview) -> Container:
+    cursor = ByteCursor(path, data)
+    if bytes(data[: len(MAGIC)]) != MAGIC:
+        raise TraceError(path, 0, "not a trace.dat file" if len(data) else "the file is empty")
+    cursor.at = len(MAGIC)
+    version = cursor.string("the file version", 16)
+    if version not in ("6", "7"):
+        raise cursor.error(f"trace.dat version {version!r} is not supported (6 and 7 are)")
+    if cursor.number(1, "the byte order") != 0:
+        raise cursor.error("big-endian traces are not supported")
+    cursor.number(1, "the size of a long")    # of the recorder's user space; the kernel's is in header_page
+    container = Container(path, int(version), page_bytes=_page_bytes(cursor))
+    if container.version == 6:
+        _read_v6(container, cursor)
+    else:
+        _read_v7(container, cursor)
+    _check_disjoint(container)
+    return container
+
+
+def _page_bytes(cursor: ByteCursor) -> int:
+    size = cursor.number(4, "the page size")
+    if size < 256 or size > MAX_PAGE_BYTES or size & (size - 1):
+        raise cursor.error(f"a page size of {size} bytes cannot be right")
+    return size
+
+
+def _read_v6(container: Container, cursor: ByteCursor) -> None:
+    _read_header_info(container, cursor)
+    _read_ftrace_formats(container, cursor)
+    _read_event_formats(container, cursor)
+    cursor.take(cursor.number(4, "the size of kallsyms"), "kallsyms")
+    cursor.take(cursor.number(4, "the size of the printk formats"), "the printk formats")
+    _read_cmdlines(container, cursor)
+    container.cpus = _cpu_count(cursor)
+    options = Options()
+    has_clock = _read_flyrecord(container, cursor, options, "")
+    if has_clock:
+        text = cursor.text(cursor.number(8, "the size of the trace clock"), "the trace clock")
+        container.clock = _selected(text) or "local"
+    _use_options(container, options)
+    for name, offset in options.buffers_v6:
+        cursor.go(offset, f"buffer {name!r}")
+        _read_flyrecord(container, cursor, Options(), name)
+
+
+def _read_flyrecord(container: Container, cursor: ByteCursor, options: Options, name: str) -> bool:
+    """Options and places of the CPUs' data of one version 6 buffer; True if the trace clock follows."""
+    kind = cursor.text(10, "the kind of data")
+    if kind.startswith("options"):
+        while (option := cursor.number(2, "an option")) != Option.DONE:
+            read_option(options, option, _sub_cursor(cursor, cursor.number(4, "the size of an option")), version=6)
+        if options.cpus is not None:
+            container.cpus = options.cpus
+        kind = cursor.text(10, "the kind of data")
+    if kind.startswith("latency"):
+        raise cursor.error("a latency trace holds text, no events")
+    if kind != "flyrecord":
+        raise cursor.error(f"expected trace data, found {kind!r}")
+    cpus = []
+    for cpu in range(container.cpus):
+        offset, size = cursor.number(8, "a CPU's offset"), cursor.number(8, "a CPU's size")
+        cpus.append(CpuData(cpu, offset, size))
+    container.buffers.append(Buffer(name, container.page_bytes, False, tuple(cpus)))
+    return options.has_clock
+
+
+def _read_v7(container: Container, cursor: ByteCursor) -> None:
+    container.compression = cursor.string("the name of the compression", 64)
+    cursor.string("the version of the compression", 256)
+    if container.compression not in COMPRESSIONS:
+        raise cursor.error(f"compression {container.compression!r} is not supported ({', '.join(COMPRESSIONS)} are)")
+    options = Options()
+    seen: set[int] = set()
+    following = cursor.number(8, "the offset of the options")
+    while following:
+        if following in seen:
+            raise TraceError(cursor.path, following, "the options sections form a loop")
+        seen.add(following)
+        section = open_section(cursor, following, container.compression)
+        if section.id != Option.DONE:
+            raise TraceError(cursor.path, following, f"expected an options section, found section {section.id}")
+        following = _read_options_v7(options, section)
+    if options.cpus is not None:
+        container.cpus = options.cpus
+    _use_options(container, options)
+    for kind, read in (
+        (Option.HEADER_INFO, _read_header_info),
+        (Option.FTRACE_EVENTS, _read_ftrace_formats),
+        (Option.EVENT_FORMATS, _read_event_formats),
+        (Option.CMDLINES, _read_cmdlines),
+    ):
+        offset = options.sections.get(kind)
+        if offset is None:
+            if kind == Option.HEADER_INFO:
+                raise TraceError(cursor.path, None, "the file has no header section")
+            continue
+        section = open_section(cursor, offset, container.compression)
+        if section.id != kind:
+            raise TraceError(cursor.path, offset, f"expected section {kind}, found section {section.id}")
+        read(container, section.cursor)
+    _read_buffers_v7(container, cursor, options)
+
+
+def _read_options_v7(options: Options, section: Section) -> int:
+    """The offset of the next options section, 0 after the last."""
+    while True:
+        option = section.cursor.number(2, "an option")
+        data = _sub_cursor(section.cursor, section.cursor.number(4, "the size of an option"))
+        if option == Option.DONE:
+            return data.number(8, "the offset of the next options")
+        read_option(options, option, data, version=7)
+
+
+def _read_buffers_v7(container: Container, cursor: ByteCursor, options: Options) -> None:
+    for buffer in options.buffers_v7:
+        section = open_section(cursor, buffer.offset, "none", header_only=True)
+        size = buffer.page_bytes or container.page_bytes
+        if size > MAX_PAGE_BYTES or size <= container.header_bytes:
+            raise TraceError(cursor.path, buffer.offset, f"a page size of {size} bytes cannot be right")
+        cpus = tuple(sorted((CpuData(*where) for where in buffer.cpus), key=lambda data: data.cpu))
+        if any(data.cpu >= MAX_CPUS for data in cpus):
+            raise TraceError(cursor.path, buffer.offset, f"CPU {cpus[-1].cpu} cannot be right")
+        compressed = section.compressed and container.compression != "none"
+        container.buffers.append(Buffer(buffer.name, size, compressed, cpus))
+        container.clock = container.clock or buffer.clock
+    if not container.buffers:
+        what = "a latency trace holds text, no events" if options.text_buffers else "the file has no trace data"
+        raise TraceError(cursor.path, None, what)
+    container.buffers.sort(key=lambda buffer: buffer.name != "")    # the top buffer first, others in the file's order
+
+
+def _use_options(container: Container, options: Options) -> None:
+    container.uname = options.uname
+    container.clock = _selected(options.clock) or container.clock
+    container.tsc_mult, container.tsc_shift = options.tsc_mult, options.tsc_shift
+    container.offset_ns = options.offset_ns
+    container.time_shift = options.time_shift
+    if container.tsc_shift > 32:
+        raise TraceError(container.path, None, f"a TSC shift of {container.tsc_shift} cannot be right")
+
+
+def _selected(clocks: str) -> str:
+    """The clock in brackets, as tracefs trace_clock shows it."""
+    match = re.search(r"\[([\w-]{1,64})\]", clocks)
+    return match[1] if match else ""
+
+
+def _cpu_count(cursor: ByteCursor) -> int:
+    count = cursor.number(4, "the number of CPUs")
+    if count > MAX_CPUS:
+        raise cursor.error(f"{count} CPUs cannot be right")
+    return count
+
+
+def _sub_cursor(cursor: ByteCursor, size: int) -> ByteCursor:
+    base = cursor.offset
+    return ByteCursor(cursor.path, cursor.take(size, "an option"), base=base, fixed=cursor.fixed)
+
+
+def _read_header_info(container: Container, cursor: ByteCursor) -> None:
+    """tracefs events/header_page tells the kernel's long (the commit field) and where the page's data begins."""
+    for name in ("header_page", "header_event"):
+        if cursor.string("the header", 64) != name:
+            raise cursor.error(f"expected {name}")
+        text = cursor.text(cursor.number(8, f"the size of {name}"), name)
+        if name == "header_event":
+            return
+        places = {m[1]: (int(m[2]), int(m[3])) for m in re.finditer(r"(\w+);\s*offset:(\d{1,9});\s*size:(\d{1,9});", text)}
+        commit, pages = places.get("commit"), places.get("data")
+        if places.get("timestamp") != (0, 8) or commit not in ((8, 4), (8, 8)) or pages is None or pages[0] != sum(commit):
+            raise cursor.error("a ring buffer page layout that is not known")
+        container.long_bytes, container.header_bytes = commit[1], pages[0]
+
+
+def _read_ftrace_formats(container: Container, cursor: ByteCursor) -> None:
+    for _ in range(cursor.number(4, "the number of ftrace formats")):
+        _read_format(container, cursor, "ftrace")
+
+
+def _read_event_formats(container: Container, cursor: ByteCursor) -> None:
+    for _ in range(cursor.number(4, "the number of event systems")):
+        system = cursor.string("the name of an event system")
+        for _ in range(cursor.number(4, "the number of event formats")):
+            _read_format(container, cursor, system)
+
+
+def _read_format(container: Container, cursor: ByteCursor, system: str) -> None:
+    text = cursor.text(cursor.number(8, "the size of an event format"), "an event format")
+    parsed = parse_format(text, system, long_bytes=container.long_bytes)
+    if parsed is None:
+        container.unparsed_formats += 1
+    else:
+        container.formats.append(parsed)
+
+
+def _read_cmdlines(container: Container, cursor: ByteCursor) -> None:
+    text = cursor.text(cursor.number(8, "the size of the command lines"), "the command lines")
+    for line in text.split("\n"):
+        tid, _, comm = line.strip().partition(" ")
+        if tid.isascii() and tid.isdigit() and len(tid) < 11:
+            container.cmdlines[int(tid)] = comm
+
+
+def _check_disjoint(container: Container) -> None:
+    """Data that belongs to two CPUs would let a small file decode to any size."""
+    places = sorted((c.offset, c.size) for buffer in container.buffers for c in buffer.cpus if c.size)
+    for (offset, size), (following, _) in zip(places, places[1:], strict=False):
+        if following - offset < size:
+            raise TraceError(container.path, following, "the data of two CPUs overlap")
