@@ -17,11 +17,7 @@ def writer_options(schema: pa.Schema) -> dict[str, Any]:
     """Options for a table of this schema. Dictionaries only for text: on wide integer columns they cost more than they save."""
     import pyarrow as pa
 
-    texts = [
-        field.name
-        for field in schema
-        if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)
-    ]
+    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)]
     return {
         "compression": "zstd",
         "compression_level": 1,
@@ -34,7 +30,6 @@ def writer_options(schema: pa.Schema) -> dict[str, Any]:
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a whole table."""
-    import pyarrow.parquet as pq
 
     with open_writer(path, table.schema) as writer:
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)

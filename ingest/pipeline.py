@@ -1,0 +1,181 @@
+"""Ingest of one file: sniff, read, raw tables and lowering side by side, commit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from replay.ingest.rawfiles import RawFile, RawFiles
+from replay.ingest.records import Progress, TraceInfo
+from replay.ingest.sniff import sniff
+
+from replay.errors import TraceError
+from replay.store import Entry, Stage, Store, content_id
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Part of a trace's id: raise it when the same file would give other tables.
+INGEST_VERSION = "1"
+_CHUNK_BYTES = 1 << 20
+# How long a file's hash may hold up the reading that could turn out to be unnecessary.
+_HASH_PATIENCE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """What an ingest found. `already` says that the store held the same content before."""
+
+    entry: Entry
+    already: bool
+
+    @property
+    def trace(self) -> str:
+        return self.entry.id
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """Counts for the reader: tracepoints, operations, mrs, pins, losses."""
+        found: Mapping[str, Any] = self.entry.manifest["found"]
+        return found
+
+
+class _Already(Exception):  # noqa: N818 - a signal, not an error
+    """The store holds this content: stop reading."""
+
+
+def ingest_file(store: Store, path: str, progress: Progress | None = None) -> IngestSummary:
+    """Read the file into the store. TraceError where it cannot be read; the store is then as before."""
+    kind = sniff(path)
+    before = _fingerprint(path)
+    with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:
+        hashing = pool.submit(_hash, path)
+        with suppress(TimeoutError):
+            hashing.result(_HASH_PATIENCE_SECONDS)
+        found = _known(store, hashing)
+        if found is not None:
+            return IngestSummary(found, already=True)
+        with store.stage("traces", "new") as stage:
+            try:
+                info, tables, raw = _read(kind, path, stage.path, progress, lambda: _known(store, hashing) is not None)
+            except _Already:
+                pass
+            else:
+                if _fingerprint(path) != before:
+                    raise TraceError(path, None, "the file changed while it was read", hint="ingest it again once it is complete")
+                _commit(stage, hashing.result(), info, tables, raw)
+        entry = store.find("traces", hashing.result())
+        assert entry is not None
+        return IngestSummary(entry, already=not stage.committed)
+
+
+def _read(
+    kind: str, path: str, folder: Path, progress: Progress | None, known: Callable[[], bool]
+) -> tuple[TraceInfo, Mapping[str, pa.Table], Sequence[RawFile]]:
+    """Fill the folder with the trace's tables."""
+    from replay.parquet import write_table
+
+    if kind == "jsonl":
+        from replay.ingest.jsonl import read_jsonl
+
+        info, canonical = read_jsonl(path, progress)
+        raw: Sequence[RawFile] = ()
+    else:
+        from replay.ingest.lowering import Lowering
+        from replay.ingest.tracecmd import open_tracecmd
+
+        reader = open_tracecmd(path)
+        info = reader.info
+        lowering = Lowering(info, reader.losses)
+        with RawFiles(folder / "raw") as files:
+            for batch in reader.batches(progress):
+                files.add(batch)
+                lowering.add(batch)
+                if known():
+                    raise _Already
+            canonical = lowering.finish()
+            raw = files.finish()
+    with ThreadPoolExecutor(2, thread_name_prefix="tables") as pool:
+        for _ in pool.map(lambda item: write_table(folder / f"{item[0]}.parquet", item[1]), canonical.tables.items()):
+            pass
+    return info, canonical.tables, raw
+
+
+def _commit(stage: Stage, trace: str, info: TraceInfo, tables: Mapping[str, pa.Table], raw: Sequence[RawFile]) -> None:
+    stage.id = trace
+    losses = tables["losses"].to_pylist()
+    stage.commit(
+        {
+            "ingest": INGEST_VERSION,
+            "row": {"trace": trace, **_catalog_row(info, tables, raw, losses)},
+            "tables": {name: table.num_rows for name, table in sorted(tables.items())},
+            "raw": [asdict(table) for table in raw],
+            "found": _found(tables, raw, losses),
+        }
+    )
+
+
+def _catalog_row(
+    info: TraceInfo, tables: Mapping[str, pa.Table], raw: Sequence[RawFile], losses: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    import pyarrow.compute as pc
+
+    events = tables["events"]
+    ends = pc.min_max(events["ts"]).as_py()
+    return {
+        "source": os.path.basename(info.path),
+        "format": info.format,
+        "clock": info.clock,
+        "uname": info.uname,
+        "cpus": info.cpus,
+        "ts_first": ends["min"],
+        "ts_last": ends["max"],
+        "raw_events": sum(table.rows for table in raw) if raw else events.num_rows,
+        "events": events.num_rows,
+        "pins": tables["pins"].num_rows,
+        "pins_unresolved": _count(losses, "pins_unresolved"),
+        "lost_events": _count(losses, "kernel_lost_events"),
+    }
+
+
+def _found(tables: Mapping[str, pa.Table], raw: Sequence[RawFile], losses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    import pyarrow.compute as pc
+
+    operations = tables["events"]["op"].cast("string").value_counts().to_pylist()
+    mrs = tables["mrs"]
+    return {
+        "operations": {row["values"]: row["counts"] for row in sorted(operations, key=lambda row: (-row["counts"], row["values"]))},
+        "tracepoints": tables["tracepoints"].num_rows,
+        "mrs": mrs.num_rows,
+        "mrs_refused": pc.sum(pc.less(mrs["result"], 0)).as_py() or 0,
+        "files": tables["files"].num_rows,
+        "pinned_pages": pc.sum(tables["pins"]["npages"]).as_py() or 0,
+        "losses": [row for row in losses if row["count"]],
+    }
+
+
+def _count(losses: Sequence[Mapping[str, Any]], counter: str) -> int:
+    return sum(row["count"] for row in losses if row["counter"] == counter)
+
+
+def _known(store: Store, hashing: Future[str]) -> Entry | None:
+    return store.find("traces", hashing.result()) if hashing.done() else None
+
+
+def _hash(path: str) -> str:
+    digest = blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return content_id("traces", INGEST_VERSION, digest.digest())
+
+
+def _fingerprint(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,77 @@
+"""Which format a file has, from its first bytes; names are never trusted."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from replay.errors import TraceError
+
+# Documentation/trace-cmd.dat.v7.5.txt: the file begins with 0x17 0x08 0x44 "tracing".
+TRACECMD_MAGIC = b"\x17\x08\x44tracing"
+_HEAD_BYTES = 4096
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A format that we recognise and do not read, and what the user can do."""
+
+    magic: bytes
+    name: str
+    hint: str
+
+
+_OTHERS = (
+    _Known(b"PERFILE2", "a perf.data file", "this release reads trace.dat and events.jsonl"),
+    _Known(b"2ELIFREP", "a big-endian perf.data file", "this release reads trace.dat and events.jsonl"),
+    _Known(b"# tracer:", "text of tracefs' trace file", "record with trace-cmd, or keep trace.dat"),
+    _Known(b"cpus=", "text of trace-cmd report", "ingest the trace.dat that it was made from"),
+    _Known(b"version = ", "text of trace-cmd report", "ingest the trace.dat that it was made from"),
+    _Known(b"\x28\xb5\x2f\xfd", "compressed with zstd as a whole", "decompress it first: zstd -d"),
+    _Known(b"\x1f\x8b", "compressed with gzip as a whole", "decompress it first: gzip -d"),
+    _Known(b"\xfd7zXZ\0", "compressed with xz as a whole", "decompress it first: xz -d"),
+    _Known(b"PAR1", "a Parquet file", "ingest reads traces; query Parquet with DuckDB"),
+)
+
+
+def sniff(path: str) -> str:
+    """Return "tracecmd" or "jsonl"; TraceError for everything else."""
+    head = _read_head(path)
+    if not head:
+        raise TraceError(path, 0, "the file is empty: no trace")
+    if head.startswith(TRACECMD_MAGIC):
+        return "tracecmd"
+    if TRACECMD_MAGIC.startswith(head):
+        raise TraceError(path, len(head), "cut off within the magic of a trace.dat")
+    if head.removeprefix(_BOM).lstrip()[:1] == b"{":
+        return "jsonl"
+    for known in _OTHERS:
+        if head.startswith(known.magic):
+            raise TraceError(path, 0, f"this is {known.name}", hint=known.hint)
+    raise TraceError(path, 0, f"no trace in a known format: begins with {_show(head)}; expected a trace.dat or events.jsonl")
+
+
+def _read_head(path: str) -> bytes:
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise TraceError(path, None, "this is a directory, not a trace")
+        if not stat.S_ISREG(mode):
+            raise TraceError(path, None, "not a regular file; a trace is read twice, so a pipe will not do")
+        with open(path, "rb") as file:
+            return file.read(_HEAD_BYTES)
+    except ValueError as error:
+        if isinstance(error, TraceError):
+            raise
+        raise TraceError(path, None, "not a file name") from None
+    except OSError as error:
+        raise TraceError(path, None, (error.strerror or "cannot be read").lower()) from None
+
+
+def _show(head: bytes) -> str:
+    """The first bytes, printable: text as text, anything else in hex."""
+    start = head[:16]
+    text = start.decode("ascii", "replace")
+    return repr(text) if text.isprintable() else start[:8].hex(" ")
