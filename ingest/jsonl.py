@@ -1,0 +1,218 @@
+"""events.jsonl: canonical events as text, one JSON object a line in time order, so that scripts and simulators can feed the replayer."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from replay.ingest.canonical import OP_CODE, Canonical, Column, Files, assemble, numbers, words
+from replay.ingest.losses import Losses
+from replay.ingest.records import TraceInfo
+from replay.ingest.registrations import Registrations
+
+from replay import schema
+from replay.errors import TraceError
+
+if TYPE_CHECKING:
+    from replay.ingest.records import Progress
+
+# What a key may hold: (types, lowest, highest integer). null means "not told", except in `dur`: not ended.
+_INT64, _INT32, _UINT64 = (1 << 63) - 1, (1 << 31) - 1, (1 << 64) - 1
+_KEYS: dict[str, tuple[frozenset[type], str, int, int]] = {
+    **{
+        key: (frozenset({int}), "a non-negative 64-bit integer", 0, _INT64)
+        for key in ("ts", "dur", "index", "bytes", "pfn", "block", "nblocks")
+    },
+    "npages": (frozenset({int}), "a positive 64-bit integer", 1, _INT64),
+    **{key: (frozenset({int}), "a non-negative 32-bit integer", 0, _INT32) for key in ("tid", "tgid", "cpu")},
+    **{key: (frozenset({int}), "an unsigned 64-bit integer", 0, _UINT64) for key in ("addr", "owner")},
+    "result": (frozenset({int}), "a 64-bit integer", -_INT64 - 1, _INT64),
+    **{key: (frozenset({str}), "a string", 0, 0) for key in ("op", "comm", "file", "device", "kind")},
+    **{key: (frozenset({bool}), "true or false", 0, 0) for key in ("write", "longterm", "dirty", "sync", "dax", "odp", "busy")},
+    **{key: (frozenset({int, str}), "an integer or a string", -_INT64 - 1, _INT64) for key in ("mr", "pin")},
+}
+_NUMBERS = ("dur", "tgid", "cpu", "index", "npages", "bytes", "pfn", "block", "nblocks", "addr", "owner", "result")
+_FLAGS = ("write", "longterm", "dirty", "sync", "odp", "busy")
+
+# Keys without which an operation says nothing.
+_PAGE = ("file", "index")
+_NEEDED = {
+    **dict.fromkeys(("dirty", "wb_start", "wb_end", "wb_wait", "cache_add", "cache_del"), _PAGE),
+    **dict.fromkeys(("punch", "collapse", "reflink"), ("file", "index", "npages")),
+    **dict.fromkeys(("truncate", "fsync", "layout_wait", "lease_break", "lease_add", "lease_del", "fallocate"), ("file",)),
+    "mr_reg": ("mr",),
+    "mr_dereg": ("mr",),
+}
+_ONE_PAGE = frozenset(
+    {"pin", "remote_write", "remote_read", "dirty", "wb_start", "wb_end", "wb_wait", "cache_add", "cache_del", "reclaim", "migrate"}
+)
+
+_LINE_BYTES = 1 << 20
+_CHUNK_LINES = 1 << 15
+
+Event = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Input:
+    """Where we are in the file, for errors and progress."""
+
+    path: str
+    line: int = 0
+    offset: int = 0
+    offsets: list[int] = field(default_factory=list)
+
+    def error(self, row: int, what: str) -> TraceError:
+        """An error about event `row`, counted from 0, of the current chunk."""
+        line, offset = self.offsets[row] >> 48, self.offsets[row] & ((1 << 48) - 1)
+        return TraceError(self.path, offset, f"line {line}: {what}")
+
+
+def read_jsonl(path: str | os.PathLike[str], progress: Progress | None = None) -> tuple[TraceInfo, Canonical]:
+    """Read a whole events.jsonl. Raises TraceError for the first line that is not an event, or not in time order."""
+    losses = Losses()
+    lowered = _Lowered(Registrations(losses))
+    source = _Input(os.fspath(path))
+    try:
+        size = os.path.getsize(path)
+        with open(path, "rb") as stream:
+            for events in _chunks(stream, source):
+                _check(events, source)
+                for row, event in enumerate(events):
+                    lowered.add(event, source, row)
+                if progress:
+                    progress(source.offset, size)
+    except OSError as error:
+        raise TraceError(path, None, error.strerror or str(error)) from error
+    info = TraceInfo(source.path, "events.jsonl", "none", None, lowered.cpus)
+    return info, lowered.finish(info, losses)
+
+
+def _chunks(stream: BinaryIO, source: _Input) -> Iterator[list[Event]]:
+    """Lists of parsed lines; blank lines count but hold no event."""
+    events: list[Event] = []
+    source.offsets = []
+    decode = json.JSONDecoder(parse_constant=_no_constant).decode
+    while line := stream.readline(_LINE_BYTES + 1):
+        source.line += 1
+        if line.strip():
+            source.offsets.append(source.line << 48 | source.offset)
+            events.append(_parse(line, decode, source))
+        source.offset += len(line)
+        if len(events) >= _CHUNK_LINES:
+            yield events
+            events, source.offsets = [], []
+    yield events
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _parse(line: bytes, decode: Any, source: _Input) -> Event:
+    row = len(source.offsets) - 1
+    if len(line) > _LINE_BYTES:
+        raise source.error(row, f"expected a line of at most {_LINE_BYTES} bytes")
+    try:
+        event = decode(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise source.error(row, f"expected a JSON object ({error})") from error
+    if type(event) is not dict:
+        raise source.error(row, f"expected a JSON object, found {_kind(event)}")
+    return event
+
+
+def _kind(value: object) -> str:
+    return {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}.get(type(value), "a number")
+
+
+def _check(events: list[Event], source: _Input) -> None:
+    """Types, ranges and order of a chunk: by column, since a column of right types is told by its set of types."""
+    unknown = set().union(*events) - set(_KEYS)
+    if unknown:
+        row, key = next((row, key) for row, event in enumerate(events) for key in event if key not in _KEYS)
+        near = difflib.get_close_matches(key, _KEYS, n=1)
+        raise source.error(row, f"unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    for key, (types, expected, low, high) in _KEYS.items():
+        values = [event.get(key) for event in events]
+        found = set(map(type, values)) - {type(None)}
+        numbers = [value for value in values if type(value) is int] if int in found else []
+        if found <= types and (not numbers or (low <= min(numbers) and max(numbers) <= high)):
+            continue
+        wrong = next(row for row, value in enumerate(values) if _is_wrong(value, types, low, high))
+        raise source.error(wrong, f"{key}: expected {expected}, found {json.dumps(values[wrong], default=str)[:40]}")
+
+
+def _is_wrong(value: object, types: frozenset[type], low: int, high: int) -> bool:
+    if value is None:
+        return False
+    return type(value) not in types or (type(value) is int and not low <= value <= high)
+
+
+@dataclass(slots=True)
+class _Lowered:
+    """Rows of the events table while they are read."""
+
+    registrations: Registrations
+    rows: list[Event] = field(default_factory=list)
+    files: dict[str, int] = field(default_factory=dict)
+    dax: set[int] = field(default_factory=set)
+    ts: int = 0
+    cpus: int = 1
+
+    def add(self, event: Event, source: _Input, row: int) -> None:
+        op = event.get("op")
+        if op not in OP_CODE:
+            near = difflib.get_close_matches(str(op), OP_CODE, n=1)
+            raise source.error(row, f"op: expected a canonical operation, found {op!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        ts = event.get("ts")
+        if ts is None:
+            raise source.error(row, "ts: expected a time in nanoseconds, found none")
+        if ts < self.ts:
+            raise source.error(row, f"expected events in time order, found ts {ts} after {self.ts}")
+        for key in _NEEDED.get(op, ()):
+            if event.get(key) is None:
+                raise source.error(row, f"{op}: expected {key!r}, found none")
+        self.ts = ts
+        self.cpus = max(self.cpus, (event.get("cpu") or 0) + 1)
+        event["seq"] = (source.offsets[row] >> 48) - 1
+        event["open"] = "dur" in event and event["dur"] is None and op in schema.INTERVAL_OPS
+        self._name_file(event)
+        if op in _ONE_PAGE and event.get("npages") is None and event.get("index") is not None:
+            event["npages"] = 1
+        self.rows.extend(self.registrations.expand(event))
+
+    def _name_file(self, event: Event) -> None:
+        name = event.get("file")
+        event["file"] = -1 if name is None else self.files.setdefault(name, len(self.files))
+        if event.get("dax") and name is not None:
+            self.dax.add(event["file"])
+
+    def finish(self, info: TraceInfo, losses: Losses) -> Canonical:
+        rows, count = self.rows, len(self.files)
+        dax = np.zeros(count, bool)
+        dax[list(self.dax)] = True
+        tid = [row.get("tid") or 0 for row in rows]
+        events = {
+            "seq": Column(np.array([row["seq"] for row in rows], np.int64)),
+            "ts": Column(np.array([row["ts"] for row in rows], np.int64)),
+            "op": Column(np.array([OP_CODE[row["op"]] for row in rows], np.int16)),
+            "tid": Column(np.array(tid, np.int32)),
+            "file": Column(np.array([row["file"] for row in rows], np.int64)),
+            "open": Column(np.array([bool(row.get("open")) for row in rows], bool)),
+            "id_source": Column(np.array([-1 if row["file"] < 0 else 0 for row in rows], np.int32), words=("direct",)),
+            "id_confidence": Column(np.ones(len(rows)), np.array([row["file"] < 0 for row in rows], bool)),
+            **{
+                key: numbers([row.get(key) for row in rows], np.uint64 if key in {"addr", "owner"} else np.int64)
+                for key in (*_NUMBERS, "mr", "pin")
+            },
+            **{key: numbers([row.get(key) for row in rows], np.bool_) for key in _FLAGS},
+            **{key: words([row.get(key) for row in rows]) for key in ("comm", "device", "kind")},
+        }
+        mrs, pins = self.registrations.tables()
+        return assemble(events, Files(list(self.files), dax), mrs, pins, [], info, losses)
