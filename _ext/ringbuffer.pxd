@@ -1,5 +1,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+from replay._ext.clock cimport Clock
+
 
 cdef struct Row:
     const uint8_t *data      # payload, the event's fields
@@ -14,12 +16,6 @@ cdef struct Group:
     int64_t count
     int64_t capacity
     uint32_t need_bytes      # a shorter payload lacks scalar fields: no row is made of it
-
-
-cdef struct Clock:
-    uint64_t mult            # 0: no conversion
-    uint32_t shift
-    uint64_t offset
 
 
 cdef struct Cursor:

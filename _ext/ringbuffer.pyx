@@ -21,6 +21,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
+from replay._ext.clock cimport Clock, Sample, nanoseconds
+
 cdef uint32_t COMMIT_MASK = (1 << 27) - 1
 cdef uint64_t LOST = 1 << 31
 cdef uint64_t LOST_STORED = 1 << 30
@@ -51,16 +53,6 @@ cdef inline uint64_t read_64(const uint8_t *at) noexcept nogil:
     cdef uint64_t value
     memcpy(&value, at, 8)
     return value
-
-
-cdef inline uint64_t nanoseconds(const Clock *clock, uint64_t ts) noexcept nogil:
-    cdef uint64_t low, high
-    # As libtracecmd's mul_u64_u32_shr, which drops the carry of the low half: the same times as trace-cmd report shows.
-    if clock.mult != 0:
-        low = <uint32_t> ts
-        high = ts >> 32
-        ts = ((low * clock.mult) >> clock.shift) + ((high * clock.mult) << (<uint32_t> 32 - clock.shift))
-    return ts + clock.offset
 
 
 cdef inline void give_up_page(Cursor *cursor) noexcept nogil:
@@ -101,6 +93,9 @@ cdef class RingMerge:
         if self.groups != NULL:
             for i in range(self.group_count):
                 free(self.groups[i].rows)
+        if self.cursors != NULL:
+            for i in range(self.stream_count):
+                free(self.cursors[i].clock.samples)
         free(self.groups)
         free(self.cursors)
         free(self.heap)
@@ -117,12 +112,22 @@ cdef class RingMerge:
         self.group_at(group)
         self.group_of_type[event_type] = group
 
-    def set_clock(self, int stream, *, uint64_t mult, uint32_t shift, uint64_t offset):
+    def set_clock(self, int stream, *, uint64_t mult, uint32_t shift, uint64_t offset, list samples, bint interpolate):
+        """How the stream's times become nanoseconds; samples are (time, offset, scaling, fraction), in the order of time."""
         if stream < 0 or stream >= self.stream_count:
             raise IndexError(stream)
-        if shift > 32:
-            raise ValueError("a clock shift above 32")
-        self.cursors[stream].clock = Clock(mult=mult, shift=shift, offset=offset)
+        if shift > 32 or any([fraction > 63 for _, _, _, fraction in samples]):
+            raise ValueError("a shift that is too wide")
+        cdef Clock *clock = &self.cursors[stream].clock
+        free(clock.samples)
+        clock.sample_count = 0
+        clock.samples = <Sample *> calloc(len(samples) + 1, sizeof(Sample))
+        if clock.samples == NULL:
+            raise MemoryError
+        for i, (time, ahead, scaling, fraction) in enumerate(samples):
+            clock.samples[i] = Sample(time=time, offset=ahead, scaling=scaling, fraction=fraction)
+        clock.sample_count = len(samples)
+        clock.mult, clock.shift, clock.offset, clock.interpolate = mult, shift, offset, interpolate
 
     def feed(self, int stream, const uint8_t[::1] segment not None):
         """Give a stream its next pages. False if no record was found in them: feed it again, or leave it if it has ended.
@@ -136,9 +141,6 @@ cdef class RingMerge:
             raise ValueError("the stream still has pages")
         if segment.shape[0] == 0:
             return False
-        self.current[stream] = segment
-        self.held.append(segment)
-        self.held_bytes += segment.shape[0]
         cursor.next_page = &segment[0]
         cursor.end = cursor.next_page + segment.shape[0]
         cursor.at = cursor.stop = NULL
@@ -147,7 +149,13 @@ cdef class RingMerge:
             found = self.advance(cursor)
             if found:
                 self.push(stream)
-        return found != 0
+        self.current[stream] = None
+        if not found:
+            return False
+        self.current[stream] = segment
+        self.held.append(segment)
+        self.held_bytes += segment.shape[0]
+        return True
 
     def run(self, int64_t rows):
         """Merge until a stream runs out (its number), the batch holds `rows` rows (BATCH_FULL), or all is done (ALL_DONE)."""
@@ -168,11 +176,11 @@ cdef class RingMerge:
             self.groups[i].count = 0
         self.batch_rows = 0
         self.held = [segment for segment in self.current if segment is not None]
-        self.held_bytes = sum([segment.nbytes for segment in self.held])
+        self.held_bytes = 0
 
     @property
     def batch_bytes(self):
-        """Bytes of the segments that the batch's rows point into."""
+        """Bytes of the segments that were fed for this batch."""
         return self.held_bytes
 
     def met(self, int stream):

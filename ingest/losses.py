@@ -35,6 +35,14 @@ COUNTERS = (
         "Record with larger buffers (trace-cmd record -b) or fewer events.",
     ),
     Counter(
+        "kernel_overruns",
+        "data_loss",
+        "per-CPU statistics of the kernel's ring buffer (trace-cmd's CPUSTAT)",
+        "All events that the ring buffer overwrote or dropped, by the kernel's statistics at the end of the recording; "
+        "they include those of kernel_lost_events and of gaps without a number.",
+        "Record with larger buffers (trace-cmd record -b) or fewer events.",
+    ),
+    Counter(
         "truncated_bytes",
         "data_loss",
         "trace file shorter than its header says",

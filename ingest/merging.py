@@ -22,6 +22,7 @@ class Merging:
         self.sources = sources
         self.losses = losses
         self.progress = progress
+        self.overruns = container.overruns
         self.tables = raw_tables(container.formats)
         self.merge = RingMerge(
             [source.page_bytes for source in sources],
@@ -32,7 +33,7 @@ class Merging:
         for table in self.tables:
             self.merge.set_type(table.format.id, table.group)
         for stream in range(len(sources)):
-            self.merge.set_clock(stream, mult=container.tsc_mult, shift=container.tsc_shift, offset=container.offset_ns & (2**64 - 1))
+            self._set_clock(stream, container)
         self.names = StreamNames(
             np.array([source.cpu for source in sources], np.int32),
             np.repeat(np.arange(len(container.buffers), dtype=np.int32), [len(buffer.cpus) for buffer in container.buffers]),
@@ -41,6 +42,19 @@ class Merging:
         self.segments = [source.segments() for source in sources]
         self.done_bytes = 0
         self.total_bytes = sum(source.size for source in sources)
+
+    def _set_clock(self, stream: int, container: Container) -> None:
+        shift = container.time_shift
+        cpu = self.sources[stream].cpu
+        samples = shift.samples[cpu] if shift is not None and cpu < len(shift.samples) else ()
+        self.merge.set_clock(
+            stream,
+            mult=container.tsc_mult,
+            shift=container.tsc_shift,
+            offset=container.offset_ns & (2**64 - 1),
+            samples=[(sample.time, sample.offset, sample.scaling, sample.fraction) for sample in samples],
+            interpolate=shift is not None and shift.interpolate,
+        )
 
     def batches(self, max_rows: int, max_bytes: int) -> Iterator[RawBatch]:
         for stream in range(len(self.sources)):
@@ -51,7 +65,9 @@ class Merging:
                 self._supply(wanted)
                 if self.merge.batch_bytes < max_bytes:
                     continue
-            yield self._take()
+            batch = self._take()
+            if batch.tables:
+                yield batch
             if wanted == ALL_DONE:
                 break
         self._count_losses()
@@ -77,10 +93,14 @@ class Merging:
         for stream, source in enumerate(self.sources):
             records, unknown, bad_bytes, lost, lost_unknown = self.merge.met(stream)
             total += records
+            for counter, count in source.lost.items():
+                self.losses.add(counter, count, cpu=source.cpu)
             self.losses.add("kernel_lost_events", lost, cpu=source.cpu)
             self.losses.add("kernel_lost_unknown", lost_unknown, cpu=source.cpu)
             if bad_bytes:
                 self.losses.add("undecodable_bytes", bad_bytes, cpu=source.cpu)
             if unknown:
                 self.losses.add("unknown_event_records", unknown, cpu=source.cpu)
+        for cpu, lost in self.overruns.items():
+            self.losses.add("kernel_overruns", lost, cpu=cpu)
         self.losses.of("kernel_lost_events", total + self.losses.count("kernel_lost_events"))

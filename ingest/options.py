@@ -17,6 +17,7 @@ class Option(IntEnum):
 
     DONE = 0
     DATE = 1
+    CPUSTAT = 2
     BUFFER = 3
     TRACECLOCK = 4
     UNAME = 5
@@ -76,6 +77,7 @@ class Options:
     buffers_v6: list[tuple[str, int]] = field(default_factory=list)
     buffers_v7: list[BufferOption] = field(default_factory=list)
     text_buffers: int = 0
+    overruns: dict[int, int] = field(default_factory=dict)
 
 
 def read_option(options: Options, option: int, data: ByteCursor, *, version: int) -> None:
@@ -84,6 +86,8 @@ def read_option(options: Options, option: int, data: ByteCursor, *, version: int
         case Option.DATE | Option.OFFSET:
             # DATE is in microseconds, OFFSET in nanoseconds; both are text that C's strtoll reads.
             options.offset_ns += _strtoll(data.text(data.left, "a time offset")) * (1000 if option == Option.DATE else 1)
+        case Option.CPUSTAT:
+            _add_overruns(options.overruns, data.text(data.left, "the statistics of a CPU"))
         case Option.BUFFER if version == 6:
             offset = data.number(8, "the offset of a buffer")
             options.buffers_v6.append((data.string("the name of a buffer"), offset))
@@ -117,6 +121,14 @@ def _strtoll(text: str) -> int:
     return int(digits, base) * (-1 if match[1] == "-" else 1)
 
 
+def _add_overruns(overruns: dict[int, int], text: str) -> None:
+    """tracefs per_cpu/cpu*/stats: what the ring buffer lost of each kind."""
+    cpu = re.search(r"^CPU: (\d{1,5})$", text, re.MULTILINE)
+    lost = re.findall(r"^(?:overrun|commit overrun|dropped events): (\d{1,18})$", text, re.MULTILINE)
+    if cpu and lost:
+        overruns[int(cpu[1])] = overruns.get(int(cpu[1]), 0) + sum(map(int, lost))
+
+
 def _buffer(data: ByteCursor) -> BufferOption:
     offset = data.number(8, "the offset of a buffer")
     name, clock = data.string("the name of a buffer"), data.string("the clock of a buffer")
@@ -144,5 +156,13 @@ def _time_shift(data: ByteCursor) -> TimeShift:
     cpus = []
     for times, offsets, scalings in columns:
         fractions = [data.number(8, "a time sample") if has_fractions else 0 for _ in times]
-        cpus.append(tuple(Sample(*row) for row in sorted(zip(times, offsets, scalings, fractions, strict=True))))
+        if max(fractions, default=0) > 63:
+            raise data.error("a scaling of a time sample cannot be right")
+        rows = sorted(zip(times, offsets, scalings, fractions, strict=True), key=lambda row: row[0])
+        firsts = [row for i, row in enumerate(rows) if i == 0 or row[0] != rows[i - 1][0]]
+        cpus.append(tuple(Sample(time, _signed(ahead), scaling, fraction) for time, ahead, scaling, fraction in firsts))
     return TimeShift(bool(flags & 1), tuple(cpus))
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from replay.errors import TraceError
-from replay.ingest.losses import Losses
 from replay.ingest.sections import decompress
 
 SEGMENT_BYTES = 1 << 20
@@ -24,7 +23,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class PageSource:
-    """The data of one CPU of one buffer. What the file lacks of it is counted in `losses`."""
+    """The data of one CPU of one buffer. What of it cannot be had is counted in `lost`, by the name of the loss counter."""
 
     path: str
     data: memoryview
@@ -33,7 +32,7 @@ class PageSource:
     size: int
     page_bytes: int
     compression: str
-    losses: Losses
+    lost: dict[str, int] = field(default_factory=dict)
 
     def segments(self) -> Iterator[Segment]:
         return self._stretches() if self.compression == "none" else self._chunks()
@@ -41,7 +40,7 @@ class PageSource:
     def _stretches(self) -> Iterator[Segment]:
         stretch = self.data[self.offset : self.offset + self.size]
         if len(stretch) < self.size:
-            self.losses.add("truncated_bytes", self.size - len(stretch), cpu=self.cpu)
+            self._lose("truncated_bytes", self.size - len(stretch))
         step = max(SEGMENT_BYTES // self.page_bytes, 1) * self.page_bytes
         for begin in range(0, len(stretch), step):
             pages = stretch[begin : begin + step]
@@ -72,11 +71,17 @@ class PageSource:
             plain = decompress(self.compression, stretch[at : at + packed_bytes], plain_bytes)
             at += packed_bytes
             if plain is None:
-                self.losses.add("undecodable_bytes", packed_bytes, cpu=self.cpu)
+                self._lose("undecodable_bytes", packed_bytes)
             elif plain_bytes:
                 yield Segment(plain, packed_bytes + 8)
 
     def _count_cut(self, missing: int, held: int) -> None:
         """A chunk does not fit: the file is cut, or the chunk's size is wrong and what follows is lost with it."""
         cut = self.offset + self.size + 4 > len(self.data)
-        self.losses.add("truncated_bytes" if cut else "undecodable_bytes", max(missing, self.size - held) if cut else missing, cpu=self.cpu)
+        if cut:
+            self._lose("truncated_bytes", max(missing, self.size - held))
+        else:
+            self._lose("undecodable_bytes", missing)
+
+    def _lose(self, counter: str, count: int) -> None:
+        self.lost[counter] = self.lost.get(counter, 0) + count

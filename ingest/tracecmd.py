@@ -10,12 +10,12 @@ from pathlib import Path
 
 from replay.errors import ReplayError, TraceError
 from replay.ingest.losses import Losses
-from replay.ingest.pages import PageSource, Segment
+from replay.ingest.pages import PageSource
 from replay.ingest.records import Progress, RawBatch, TraceInfo
 from replay.ingest.tracedat import Container, read_container
 
-BATCH_ROWS = 1 << 19
-BATCH_BYTES = 64 << 20
+BATCH_ROWS = 1 << 18
+BATCH_BYTES = 32 << 20
 _NS_CLOCKS = {"local", "global", "perf", "mono", "mono_raw", "boot", "tai", "tsc2nsec"}
 _UNITS = {"x86-tsc": "cycles", "ppc-tb": "ticks", "uptime": "ticks", "counter": "events"}
 
@@ -48,7 +48,6 @@ class TraceCmdReader:
                 place.size,
                 buffer.page_bytes,
                 compression if buffer.compressed else "none",
-                self.losses,
             )
             for buffer in self.container.buffers
             for place in buffer.cpus
@@ -90,6 +89,3 @@ def _map(path: Path) -> memoryview:
         if isinstance(error, TraceError):
             raise
         raise ReplayError(getattr(error, "strerror", None) or str(error), where=str(path)) from error
-
-
-__all__ = ["Segment", "TraceCmdReader", "open_tracecmd"]

@@ -59,6 +59,7 @@ class Container:
     tsc_shift: int = 0
     offset_ns: int = 0
     time_shift: TimeShift | None = None
+    overruns: dict[int, int] = field(default_factory=dict)
 
 
 def read_container(path: str, data: memoryview) -> Container:
@@ -199,6 +200,7 @@ def _use_options(container: Container, options: Options) -> None:
     container.tsc_mult, container.tsc_shift = options.tsc_mult, options.tsc_shift
     container.offset_ns = options.offset_ns
     container.time_shift = options.time_shift
+    container.overruns = options.overruns
     if container.tsc_shift > 32:
         raise TraceError(container.path, None, f"a TSC shift of {container.tsc_shift} cannot be right")
 
