@@ -1,6 +1,7 @@
-from typing_extensions import Buffer
-
+import numpy as np
 from replay._ext.ringbuffer import RingMerge
+
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 FIELD: int
 SEQ: int
@@ -10,7 +11,7 @@ INLINE: int
 DATA_LOC: int
 REL_LOC: int
 
-def scalars(merge: RingMerge, group_number: int, jobs: list[tuple[int, int, int, Buffer]]) -> None: ...
+def scalars(merge: RingMerge, group_number: int, jobs: list[tuple[int, int, int, Bytes]]) -> None: ...
 def measure(
     merge: RingMerge,
     group_number: int,
@@ -19,9 +20,9 @@ def measure(
     width: int,
     item_bytes: int,
     text: bool,
-    offsets: Buffer,
-    valid: Buffer,
-    spent: Buffer,
+    offsets: np.ndarray[tuple[int], np.dtype[np.int32]],
+    valid: Bytes,
+    spent: np.ndarray[tuple[int], np.dtype[np.uint32]],
 ) -> tuple[int, int]: ...
 def copy(
     merge: RingMerge,
@@ -31,6 +32,6 @@ def copy(
     width: int,
     item_bytes: int,
     text: bool,
-    offsets: Buffer,
-    out: Buffer,
+    offsets: np.ndarray[tuple[int], np.dtype[np.int32]],
+    out: Bytes,
 ) -> bool: ...

@@ -1,13 +1,13 @@
 """Parses event formats: the text of tracefs events/<system>/<event>/format, as trace.dat and perf.data carry it.
 
-    name: sched_waking
-    ID: 318
-    format:
-            field:unsigned short common_type;       offset:0;       size:2; signed:0;
-            field:char comm[16];    offset:8;       size:16;        signed:0;
-            field:__data_loc char[] path;   offset:24;      size:4; signed:0;
+name: sched_waking
+ID: 318
+format:
+        field:unsigned short common_type;       offset:0;       size:2; signed:0;
+        field:char comm[16];    offset:8;       size:16;        signed:0;
+        field:__data_loc char[] path;   offset:24;      size:4; signed:0;
 
-    print fmt: "comm=%s", REC->comm
+print fmt: "comm=%s", REC->comm
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 MAX_FIELDS = 1024
 MAX_LINE = 1024
@@ -145,4 +146,4 @@ def _item_bytes(base: str, dims: str, size: int, long_bytes: int) -> int:
 def _overlap(fields: list[Field]) -> bool:
     """Real fields never share bytes; a format whose fields do could make small records fill large columns."""
     ordered = sorted((f for f in fields if f.bytes), key=lambda f: f.offset)
-    return any(a.offset + a.bytes > b.offset for a, b in zip(ordered, ordered[1:], strict=False))
+    return any(a.offset + a.bytes > b.offset for a, b in pairwise(ordered))

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-
 from replay._ext.ringbuffer import ALL_DONE, RingMerge
 from replay.ingest.losses import Losses
 from replay.ingest.pages import PageSource
@@ -83,7 +82,10 @@ class Merging:
 
     def _take(self) -> RawBatch:
         batch = RawBatch(
-            {self.tables[group].key: self.tables[group].batch(self.merge, rows, self.names, self.losses) for group, rows in self.merge.rows()}
+            {
+                self.tables[group].key: self.tables[group].batch(self.merge, rows, self.names, self.losses)
+                for group, rows in self.merge.rows()
+            }
         )
         self.merge.drop_rows()
         return batch

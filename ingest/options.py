@@ -117,7 +117,7 @@ def _strtoll(text: str) -> int:
     if match is None:
         return 0
     digits = match[2]
-    base = 16 if digits[:2] in ("0x", "0X") else 8 if digits.startswith("0") and digits.isdigit() and "8" > max(digits) else 10
+    base = 16 if digits[:2] in ("0x", "0X") else 8 if digits.startswith("0") and digits.isdigit() and max(digits) < "8" else 10
     return int(digits, base) * (-1 if match[1] == "-" else 1)
 
 

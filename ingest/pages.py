@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from replay.errors import TraceError
 from replay.ingest.sections import decompress
 
+from replay.errors import TraceError
+
 SEGMENT_BYTES = 1 << 20
-_MAX_CHUNK_PAGES = 256    # trace-cmd writes 10 (PAGES_IN_CHUNK in trace-output.c)
+_MAX_CHUNK_PAGES = 256  # trace-cmd writes 10 (PAGES_IN_CHUNK in trace-output.c)
 _MAX_CHUNK_BYTES = 64 << 20
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-
 from replay._ext import columns
 from replay._ext.ringbuffer import RingMerge
 from replay.ingest.formats import Field, Format
@@ -87,7 +86,7 @@ def raw_tables(formats: Sequence[Format]) -> list[RawTable]:
     """One table per event id; the last format of an id counts, as in libtraceevent. Names are made unique by the id."""
     by_id = {form.id: form for form in formats}
     names: set[tuple[str, str]] = set()
-    tables = []
+    tables: list[RawTable] = []
     for form in by_id.values():
         unique = form
         if (form.system, form.name) in names:
@@ -116,9 +115,7 @@ def _stream_columns(stream: Bytes, streams: StreamNames) -> list[pa.Array]:
     return [pa.array(streams.cpus[numbers]), pa.DictionaryArray.from_arrays(buffers, streams.buffer_names)]
 
 
-def _values(
-    merge: RingMerge, group: int, field: Field, kind: pa.DataType, rows: int, spent: Words, losses: Losses
-) -> pa.Array:
+def _values(merge: RingMerge, group: int, field: Field, kind: pa.DataType, rows: int, spent: Words, losses: Losses) -> pa.Array:
     """A column of strings or lists."""
     where = (int(field.place), field.offset, field.bytes if field.place == 0 else 0, field.item_bytes, field.text)
     begins = np.empty(rows + 1, np.int32)

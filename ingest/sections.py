@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from replay.errors import TraceError
 from replay.ingest.bytecursor import ByteCursor
+
+from replay.errors import TraceError
 
 COMPRESSIONS = ("none", "zlib", "zstd")
 _COMPRESSED = 1
@@ -23,7 +24,7 @@ class Section:
 def open_section(file: ByteCursor, offset: int, compression: str, *, header_only: bool = False) -> Section:
     """The section whose header is at `offset`, its bytes decompressed.
 
-        u16 id | u16 flags (1: compressed) | u32 description | u64 size | compressed: u32 size, u32 decompressed size | bytes
+    u16 id | u16 flags (1: compressed) | u32 description | u64 size | compressed: u32 size, u32 decompressed size | bytes
     """
     cursor = ByteCursor(file.path, file.data)
     cursor.go(offset, "a section")

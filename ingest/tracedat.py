@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from replay.errors import TraceError
 from replay.ingest.bytecursor import ByteCursor
 from replay.ingest.formats import Format, parse_format
 from replay.ingest.options import Option, Options, TimeShift, read_option
 from replay.ingest.sections import COMPRESSIONS, Section, open_section
+
+from replay.errors import TraceError
 
 MAGIC = b"\x17\x08\x44tracing"
 MAX_PAGE_BYTES = 1 << 24
@@ -72,7 +74,7 @@ def read_container(path: str, data: memoryview) -> Container:
         raise cursor.error(f"trace.dat version {version!r} is not supported (6 and 7 are)")
     if cursor.number(1, "the byte order") != 0:
         raise cursor.error("big-endian traces are not supported")
-    cursor.number(1, "the size of a long")    # of the recorder's user space; the kernel's is in header_page
+    cursor.number(1, "the size of a long")  # of the recorder's user space; the kernel's is in header_page
     container = Container(path, int(version), page_bytes=_page_bytes(cursor))
     if container.version == 6:
         _read_v6(container, cursor)
@@ -191,7 +193,7 @@ def _read_buffers_v7(container: Container, cursor: ByteCursor, options: Options)
     if not container.buffers:
         what = "a latency trace holds text, no events" if options.text_buffers else "the file has no trace data"
         raise TraceError(cursor.path, None, what)
-    container.buffers.sort(key=lambda buffer: buffer.name != "")    # the top buffer first, others in the file's order
+    container.buffers.sort(key=lambda buffer: buffer.name != "")  # the top buffer first, others in the file's order
 
 
 def _use_options(container: Container, options: Options) -> None:
@@ -270,6 +272,6 @@ def _read_cmdlines(container: Container, cursor: ByteCursor) -> None:
 def _check_disjoint(container: Container) -> None:
     """Data that belongs to two CPUs would let a small file decode to any size."""
     places = sorted((c.offset, c.size) for buffer in container.buffers for c in buffer.cpus if c.size)
-    for (offset, size), (following, _) in zip(places, places[1:], strict=False):
+    for (offset, size), (following, _) in pairwise(places):
         if following - offset < size:
             raise TraceError(container.path, following, "the data of two CPUs overlap")
