@@ -1,7 +1,7 @@
 import numpy as np
 from replay._ext.ringbuffer import RingMerge
 
-Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+_Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 FIELD: int
 SEQ: int
@@ -11,7 +11,7 @@ INLINE: int
 DATA_LOC: int
 REL_LOC: int
 
-def scalars(merge: RingMerge, group_number: int, jobs: list[tuple[int, int, int, Bytes]]) -> None: ...
+def scalars(merge: RingMerge, group_number: int, jobs: list[tuple[int, int, int, _Bytes]]) -> None: ...
 def measure(
     merge: RingMerge,
     group_number: int,
@@ -21,7 +21,7 @@ def measure(
     item_bytes: int,
     text: bool,
     offsets: np.ndarray[tuple[int], np.dtype[np.int32]],
-    valid: Bytes,
+    valid: _Bytes,
     spent: np.ndarray[tuple[int], np.dtype[np.uint32]],
 ) -> tuple[int, int]: ...
 def copy(
@@ -33,5 +33,5 @@ def copy(
     item_bytes: int,
     text: bool,
     offsets: np.ndarray[tuple[int], np.dtype[np.int32]],
-    out: Bytes,
+    out: _Bytes,
 ) -> bool: ...

@@ -1,8 +1,13 @@
+from typing import Self
+
+from typing_extensions import disjoint_base
+
 BATCH_FULL: int
 ALL_DONE: int
 
+@disjoint_base
 class RingMerge:
-    def __init__(self, page_bytes: list[int], need_bytes: list[int], *, header_bytes: int, long_bytes: int) -> None: ...
+    def __new__(cls, page_bytes: list[int], need_bytes: list[int], *, header_bytes: int, long_bytes: int) -> Self: ...
     def set_type(self, event_type: int, group: int) -> None: ...
     def set_clock(
         self,
