@@ -34,6 +34,7 @@ DIRECTIVES = {
     "cdivision": MODE == "release",
     "overflowcheck": MODE != "release",
     "embedsignature": False,
+    "show_performance_hints": False,
 }
 
 

@@ -82,9 +82,10 @@ def parse_format(text: str, system: str, *, long_bytes: int) -> Format | None:
     number = re.search(r"^ID:\s*(\d{1,9})\s*$", head, re.MULTILINE)
     if name is None or number is None or int(number[1]) >= 1 << 16:
         return None
-    lines = [line for line in rest.partition("\nprint fmt:")[0].splitlines() if len(line) < MAX_LINE]
-    found = [match.groups("") for match in map(_FIELD.search, lines) if match]
-    if not found or len(found) > MAX_FIELDS:
+    lines = [line for line in rest.partition("\nprint fmt:")[0].splitlines() if line.lstrip().startswith("field")]
+    matches = [_FIELD.search(line) if len(line) < MAX_LINE else None for line in lines]
+    found = [match.groups("") for match in matches if match]
+    if not found or len(found) > MAX_FIELDS or len(found) < len(lines):
         return None
     fields: list[Field] = []
     names: set[str] = set()

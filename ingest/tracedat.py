@@ -193,6 +193,7 @@ def _read_buffers_v7(container: Container, cursor: ByteCursor, options: Options)
     if not container.buffers:
         what = "a latency trace holds text, no events" if options.text_buffers else "the file has no trace data"
         raise TraceError(cursor.path, None, what)
+    container.cpus = max(container.cpus, *(data.cpu + 1 for buffer in container.buffers for data in buffer.cpus), 0)
     container.buffers.sort(key=lambda buffer: buffer.name != "")  # the top buffer first, others in the file's order
 
 

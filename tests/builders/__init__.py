@@ -1,0 +1,1 @@
+"""Makers of synthetic traces, byte by byte."""
