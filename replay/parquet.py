@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +28,14 @@ def writer_options(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Path | IO[bytes], table: pa.Table) -> None:
     """Write a whole table."""
 
     with open_writer(path, table.schema) as writer:
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
 
 
-def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def open_writer(path: Path | IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
     """A writer for tables that arrive in parts; each part becomes a row group."""
     import pyarrow.parquet as pq
 

@@ -1,0 +1,57 @@
+-- Where policy and device met: conflicts by class and operation, with the worst file and who held its pins.
+--
+-- Question: Which operations meet pinned pages, and who or what is responsible for the pin? Jan Kara, 6 June 2019: "there's
+--   no trace that you're responsible for the pinned page anymore".
+-- Source: design model section 5; questions 2, 11 and 15.
+-- Parameter trace VARCHAR = NULL: only runs on this trace.
+-- Parameter policy VARCHAR = NULL: only runs of this policy.
+-- Parameter limit BIGINT = 100: at most so many rows of each policy.
+--
+-- Column policy: The policy, as named.
+-- Column settings: Parameters that differ from the defaults.
+-- Column risk: corruption (data at risk), availability (service lost) or pressure (cost).
+-- Column class: The conflict's class.
+-- Column op: The operation that ran into it.
+-- Column conflicts [count]: Conflict rows: one per event and contiguous page range.
+-- Column pages [count]: Their pages; a page counts each time.
+-- Column bytes [bytes]: The same in bytes.
+-- Column files [count]: Files concerned.
+-- Column worst_file "worst file": The file with the most pages.
+-- Column holder "held by": Who owns most of the pinned pages, as name/thread id.
+-- Column first_ts [ts] "first at/s": The first one, on the trace's clock.
+WITH chosen AS (
+  SELECT run, settings, position
+  FROM _labels
+  WHERE ($trace::VARCHAR IS NULL OR trace = $trace)
+    AND ($policy::VARCHAR IS NULL OR policy = $policy)
+),
+by_file_and_holder AS (
+  SELECT
+    policy, settings, position, risk, class, op, file,
+    coalesce(comm, '?') || '/' || culprit_tid AS holder,
+    count(*) AS conflicts,
+    sum(npages) AS pages,
+    sum(bytes) AS bytes,
+    min(ts) AS first_ts
+  FROM conflicts
+  JOIN chosen USING (run)
+  LEFT JOIN tasks ON tasks.trace = conflicts.trace AND tasks.tid = culprit_tid
+  GROUP BY ALL
+)
+SELECT
+  policy,
+  settings,
+  risk,
+  class,
+  op,
+  sum(conflicts)::BIGINT AS conflicts,
+  sum(pages)::BIGINT AS pages,
+  sum(bytes)::BIGINT AS bytes,
+  count(DISTINCT file) AS files,
+  arg_max(file, (pages, file)) AS worst_file,
+  arg_max(holder, (pages, holder)) AS holder,
+  min(first_ts) AS first_ts
+FROM by_file_and_holder
+GROUP BY policy, settings, position, risk, class, op
+QUALIFY row_number() OVER (PARTITION BY policy, settings ORDER BY pages DESC, class, op) <= $limit
+ORDER BY position, policy, settings, pages DESC, class, op

@@ -1,0 +1,46 @@
+-- RDMA memory regions: owner, file, size, life, and what would happen to them.
+--
+-- Question: Which registrations get in the way, and which would a policy refuse or revoke? Jan Kara, 11 Feb 2019: hardware
+--   without on-demand paging "has only one big kill-everything call".
+-- Source: questions 7 and 21.
+-- Parameter trace VARCHAR = NULL: only this trace.
+-- Parameter limit BIGINT = 100: at most so many rows of each trace.
+--
+-- Column trace: The trace's id.
+-- Column mr: The memory region.
+-- Column owner: Who registered it, as name/thread id.
+-- Column device: RDMA device.
+-- Column file: The file; empty for anonymous memory.
+-- Column index: First page within the file.
+-- Column npages [count] "pages": File pages pinned through it.
+-- Column write [flag] "device/writes": The device may write.
+-- Column result: 0, or the negative errno with which the recorded kernel refused it.
+-- Column life_ns [ns; open alive] "life": From registration to release, within the trace.
+-- Column alive: Still registered at the end of the trace.
+-- Column refused_by "refused by": Policies, of those that were run, that refuse it.
+-- Column revoked_by "revoked by": Policies, of those that were run, that revoke it.
+SELECT
+  mrs.trace,
+  mrs.mr,
+  coalesce(mrs.comm, '?') || '/' || mrs.tid AS owner,
+  device,
+  file,
+  index,
+  npages,
+  write,
+  result,
+  coalesce(ts_dereg, ts_last) - coalesce(ts_reg, ts_first) AS life_ns,
+  ts_dereg IS NULL AND coalesce(result, 0) >= 0 AS alive,
+  coalesce(refused_by, '') AS refused_by,
+  coalesce(revoked_by, '') AS revoked_by
+FROM mrs
+JOIN traces USING (trace)
+LEFT JOIN (
+  SELECT trace, mr, string_agg(DISTINCT policy, ' ' ORDER BY policy) AS refused_by FROM refusals GROUP BY trace, mr
+) AS refused ON refused.trace = mrs.trace AND refused.mr = mrs.mr
+LEFT JOIN (
+  SELECT trace, mr, string_agg(DISTINCT policy, ' ' ORDER BY policy) AS revoked_by FROM revocations GROUP BY trace, mr
+) AS revoked ON revoked.trace = mrs.trace AND revoked.mr = mrs.mr
+WHERE $trace::VARCHAR IS NULL OR mrs.trace = $trace
+QUALIFY row_number() OVER (PARTITION BY mrs.trace ORDER BY mrs.mr) <= $limit
+ORDER BY mrs.trace, mrs.mr

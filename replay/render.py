@@ -1,0 +1,177 @@
+"""Tables as text, CSV, JSON or Parquet. Nothing here prints: text goes to the stream that it is given."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from replay.errors import UsageError
+from replay.humane import quantity
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Format = Literal["table", "csv", "json", "parquet"]
+_GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How a column looks in a text table. Lines of `title` are apart by "/"; `open_column` names the flag of an open end."""
+
+    title: str
+    unit: str = ""
+    open_column: str = ""
+
+
+def write(table: pa.Table, form: Format, out: IO[bytes], *, width: int | None = None, limit: int | None = None) -> None:
+    """Write any table. `width` is the terminal's, where there is one; `limit` bounds the rows of a text table."""
+    if form == "parquet":
+        _write_parquet(table, out)
+    elif form == "csv":
+        _write_csv(table, out)
+    elif form == "json":
+        _write_json(table, out)
+    else:
+        out.write(plain_table(table, width=width, limit=limit).encode())
+
+
+def plain_table(table: pa.Table, *, width: int | None = None, limit: int | None = None) -> str:
+    """A text table of values as they are; row by row where it would not fit the width."""
+    shown = table if limit is None else table.slice(0, limit)
+    heads = {name: Head(name) for name in _unique(table.column_names)}
+    rows = _rows(shown.rename_columns(list(heads)))
+    text = text_table(heads, rows)
+    if width is not None and rows and max(map(len, text.split("\n"))) > width:
+        text = _row_by_row(heads, rows)
+    if shown.num_rows < table.num_rows:
+        text += f"({shown.num_rows} of {table.num_rows} rows; --limit 0 shows all)\n"
+    return text
+
+
+def text_table(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Columns under their heads: numbers to the right, text to the left, no lines but one below the heads."""
+    titles = {name: head.title.split("/") for name, head in heads.items()}
+    depth = max(map(len, titles.values()), default=1)
+    right = {name: any(isinstance(row[name], int | float | Decimal) for row in rows) for name in heads}
+    cells = [{name: _cell(row, name, head) for name, head in heads.items()} for row in rows]
+    widths = {
+        name: max([*map(len, titles[name]), *(len(row[name]) for row in cells)]) for name in heads
+    }
+
+    def line(values: Mapping[str, str]) -> str:
+        parts = (values[name].rjust(widths[name]) if right[name] else values[name].ljust(widths[name]) for name in heads)
+        return _GAP.join(parts).rstrip()
+
+    lines = [line({name: ([""] * (depth - len(title)) + title)[level] for name, title in titles.items()}) for level in range(depth)]
+    lines.append(_GAP.join("-" * widths[name] for name in heads))
+    lines.extend(map(line, cells))
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: Mapping[str, Any], name: str, head: Head) -> str:
+    value = row[name]
+    text = quantity(value, head.unit) if head.unit else _plain(value)
+    if head.open_column and value is not None and row[head.open_column]:
+        return f">= {text} (never ends)"
+    return printable(text)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=_encode)
+    return str(value)
+
+
+def printable(text: str) -> str:
+    """Text from a trace must not steer the terminal: what cannot be printed is shown escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _row_by_row(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) -> str:
+    widest = max(map(len, heads))
+    blocks = []
+    for number, row in enumerate(rows, 1):
+        blocks.append(f"-- row {number}\n" + "".join(f"{name.ljust(widest)}  {_cell(row, name, head)}\n" for name, head in heads.items()))
+    return "".join(blocks)
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """SQL may give two columns one name; a row as a dictionary may not."""
+    unique: list[str] = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in unique:
+            number += 1
+            candidate = f"{name}_{number}"
+        unique.append(candidate)
+    return unique
+
+
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _write_parquet(table: pa.Table, out: IO[bytes]) -> None:
+    from replay.parquet import write_table
+
+    if out.isatty():
+        raise UsageError("Parquet is not for a terminal", hint="write it to a file: -o FILE, or redirect stdout")
+    write_table(out, table.rename_columns(_unique(table.column_names)))
+
+
+def _write_csv(table: pa.Table, out: IO[bytes]) -> None:
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+
+    columns = []
+    for column in table.columns:
+        if pa.types.is_nested(column.type):
+            values = [None if value is None else json.dumps(value, default=_encode) for value in column.to_pylist()]
+            columns.append(pa.chunked_array([pa.array(values, pa.string())]))
+        else:
+            columns.append(column)
+    flat = pa.Table.from_arrays(columns, names=table.column_names)
+    pa_csv.write_csv(flat, out, pa_csv.WriteOptions(quoting_style="needed"))
+
+
+def _write_json(table: pa.Table, out: IO[bytes]) -> None:
+    """One array, one object a line."""
+    renamed = table.rename_columns(_unique(table.column_names))
+    out.write(b"[")
+    separator = b"\n"
+    for batch in renamed.to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
+            out.write(separator + json.dumps(_finite(row), default=_encode, ensure_ascii=False).encode())
+            separator = b",\n"
+    out.write(b"\n]\n" if separator == b",\n" else b"]\n")
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)

@@ -1,0 +1,150 @@
+"""SQL over a store: DuckDB views, read only, with nothing outside of the store in reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from replay.errors import ReplayError, UsageError
+from replay.store import Store
+from replay.views import declared_views, quote, raw_views
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+    import pyarrow as pa
+
+# Raw views are many; they are made for statements that could name them, or list what there is.
+_MAY_NEED_RAW = re.compile(r"raw_|\bshow\b|\bdescribe\b|information_schema|duckdb_|pg_|sqlite_master", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows that a query gave."""
+
+    table: pa.Table
+
+    def arrow(self) -> pa.Table:
+        return self.table
+
+    def pl(self) -> pl.DataFrame:
+        import polars as pl
+
+        frame = pl.from_arrow(self.table)
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows as dictionaries, for small answers."""
+        rows: list[dict[str, Any]] = self.table.to_pylist()
+        return rows
+
+
+class Session:
+    """A connection to the store as it is now. Close it, or use it as a context manager."""
+
+    def __init__(self, store: Store) -> None:
+        import duckdb
+
+        self._store = store
+        self._raw = False
+        self._connection = duckdb.connect(":memory:")
+        for view in declared_views(store):
+            self._connection.execute(";".join(view.statements()))
+        self._connection.execute(settings_tables())
+        self._lock_down()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def sql(self, query: str, params: Mapping[str, object] | None = None) -> Answer:
+        """Run one SELECT. UsageError for anything else and for what DuckDB refuses to understand."""
+        import duckdb
+
+        _check_select(query)
+        if not self._raw and _MAY_NEED_RAW.search(query):
+            self._add_raw_views()
+        try:
+            return Answer(self._connection.sql(query, params=dict(params) if params else None).to_arrow_table())
+        except (duckdb.PermissionException, duckdb.ProgrammingError, duckdb.DataError) as error:
+            raise UsageError(_first_lines(error)) from None
+        except duckdb.Error as error:
+            raise ReplayError(_first_lines(error)) from None
+
+    def columns(self, query: str, params: Mapping[str, object]) -> list[tuple[str, str]]:
+        """Names and types of what a query gives, without running it."""
+        described = self._connection.execute(f"DESCRIBE {query}", dict(params)).fetchall()
+        return [(row[0], row[1]) for row in described]
+
+    def _add_raw_views(self) -> None:
+        self._raw = True
+        for view in raw_views(self._store):
+            self._connection.execute(next(view.statements()))
+
+    def _lock_down(self) -> None:
+        folder = str(self._store.path.absolute())
+        spill = os.path.join(tempfile.gettempdir(), f"replay-sql-{os.getpid()}")
+        for setting in (
+            f"temp_directory = {quote(spill)}",
+            f"allowed_directories = [{quote(folder)}]",
+            "enable_external_access = false",
+            "python_enable_replacements = false",
+            "autoinstall_known_extensions = false",
+            "autoload_known_extensions = false",
+            "allow_community_extensions = false",
+            "lock_configuration = true",
+        ):
+            self._connection.execute(f"SET {setting}")
+
+
+def views_script(store: Store) -> str:
+    """The views as SQL text for any DuckDB: they find later traces and runs by pattern."""
+    views = [*declared_views(store, glob=True), *raw_views(store)]
+    return ";\n".join(statement for view in views for statement in view.statements()) + ";\n"
+
+
+def settings_tables() -> str:
+    """Tables `policies` and `parameters`: the order of policies and the defaults, for reports to join."""
+    try:
+        from replay.params import PARAMETERS
+        from replay.policies import POLICIES
+    except ImportError:
+        return ""
+
+    policies = ", ".join(f"({number}, {quote(name)})" for number, name in enumerate(POLICIES))
+    parameters = ", ".join(f"({quote(parameter.name)}, {quote(json.dumps(parameter.default))})" for parameter in PARAMETERS)
+    return (
+        f"CREATE VIEW policies AS SELECT * FROM (VALUES {policies}) AS t(position, policy);"
+        f"CREATE VIEW parameters AS SELECT * FROM (VALUES {parameters}) AS t(parameter, default_value)"
+    )
+
+
+def _check_select(query: str) -> None:
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(query)
+    except duckdb.Error as error:
+        raise UsageError(_first_lines(error)) from None
+    if len(statements) != 1:
+        raise UsageError(f"one SELECT at a time: this is {len(statements)} statements")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        kind = statements[0].type.name
+        raise UsageError(f"only SELECT is allowed here, this is {kind}", hint="the store changes only through replay ingest and replay run")
+
+
+def _first_lines(error: Exception) -> str:
+    """DuckDB's message as one line: the sentence and its suggestion, without the picture of the query."""
+    text = str(error).split("\n\nLINE ")[0]
+    return " ".join(text.split())

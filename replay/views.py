@@ -1,0 +1,122 @@
+"""The SQL views over a store: which exist, what they are made of, and what each column means."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from replay.schema import CATALOG_TABLES, RUN_TABLES, TRACE_TABLES, Column, Table
+from replay.store import Entry, Store
+
+_SQL_TYPES = {
+    "int64": "BIGINT",
+    "int32": "INTEGER",
+    "int16": "SMALLINT",
+    "uint64": "UBIGINT",
+    "float64": "DOUBLE",
+    "bool": "BOOLEAN",
+    "string": "VARCHAR",
+}
+_TRACE_COLUMN = Column("trace", "string", "The trace's id, as in table traces.")
+_RAW_DOCS = {
+    "trace": "The trace's id, as in table traces.",
+    "seq": "Position of the record in the merged trace, from 0; joins events.seq.",
+    "ts": "When, on the trace's clock. [ns]",
+    "cpu": "CPU that recorded it.",
+    "buffer": "Ring buffer (tracing instance) that held it; empty for the top one.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One view: its SELECT and the comments on it."""
+
+    name: str
+    select: str
+    doc: str
+    columns: Mapping[str, str]
+
+    def statements(self) -> Iterator[str]:
+        yield f"CREATE OR REPLACE VIEW {self.name} AS {self.select}"
+        yield f"COMMENT ON VIEW {self.name} IS {quote(self.doc)}"
+        for name, doc in self.columns.items():
+            yield f"COMMENT ON COLUMN {self.name}.{_identifier(name)} IS {quote(doc)}"
+
+
+def quote(text: str) -> str:
+    """An SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def declared_tables() -> Iterator[Table]:
+    """Every table of the catalog as SQL shows it: trace tables gain the column `trace`."""
+    yield from CATALOG_TABLES
+    for table in TRACE_TABLES:
+        yield Table(table.name, table.doc, (_TRACE_COLUMN, *table.columns))
+    yield from RUN_TABLES
+
+
+def declared_views(store: Store | None, *, glob: bool = False) -> list[View]:
+    """The views that every store has. Committed entries are named one by one, or by a pattern if `glob`."""
+    traces = store.traces() if store else []
+    runs = store.runs() if store else []
+    return [_declared_view(table, *_members(store, table, traces, runs, glob=glob)) for table in declared_tables()]
+
+
+def raw_views(store: Store) -> list[View]:
+    """One view per tracepoint of any trace: raw_<system>_<event>."""
+    files: dict[str, list[str]] = {}
+    events: dict[str, str] = {}
+    for entry in store.traces():
+        for raw in entry.manifest.get("raw", ()):
+            event = f"{raw['system']}:{raw['event']}"
+            name = _raw_name(raw["system"], raw["event"])
+            while events.setdefault(name, event) != event:
+                name += "_"
+            files.setdefault(name, []).append(str(entry.path.absolute() / "raw" / raw["file"]))
+    return [
+        View(name, f"SELECT trace, * EXCLUDE (trace) FROM {_trace_files(files[name])}", f"Records of {events[name]}, every field as the trace has it.", _RAW_DOCS)
+        for name in sorted(files)
+    ]
+
+
+def _raw_name(system: str, event: str) -> str:
+    return "raw_" + re.sub(r"[^a-z0-9_]", "_", f"{system}_{event}".lower())
+
+
+def _members(
+    store: Store | None, table: Table, traces: Sequence[Entry], runs: Sequence[Entry], *, glob: bool
+) -> tuple[list[str], bool]:
+    """The Parquet files of a table, and whether they belong to traces (whose id only the folder tells)."""
+    of_run = table in RUN_TABLES or table.name == "runs"
+    entries = runs if of_run else traces
+    name = {"traces": "trace", "runs": "run"}.get(table.name, table.name)
+    from_folder = not of_run and table.name != "traces"
+    if glob and entries and store:
+        kind = "runs/run" if of_run else "traces/trace"
+        return [os.path.join(store.path.absolute(), f"{kind}=*", f"{name}.parquet")], from_folder
+    return [str(entry.table(name).absolute()) for entry in entries], from_folder
+
+
+def _declared_view(table: Table, files: list[str], from_folder: bool) -> View:
+    docs = {column.name: f"{column.doc} [{column.unit}]" if column.unit else column.doc for column in table.columns}
+    if files:
+        names = ", ".join(_identifier(column.name) for column in table.columns)
+        source = _trace_files(files) if from_folder else f"read_parquet({_list(files)}, union_by_name=true, hive_partitioning=false)"
+        return View(table.name, f"SELECT {names} FROM {source}", table.doc, docs)
+    empty = ", ".join(f"NULL::{_SQL_TYPES[column.type]} AS {_identifier(column.name)}" for column in table.columns)
+    return View(table.name, f"SELECT {empty} WHERE false", table.doc, docs)
+
+
+def _trace_files(files: list[str]) -> str:
+    return f"read_parquet({_list(files)}, union_by_name=true, hive_partitioning=true, hive_types={{'trace': VARCHAR}})"
+
+
+def _list(files: list[str]) -> str:
+    return "[" + ", ".join(map(quote, files)) + "]"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
