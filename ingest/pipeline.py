@@ -148,14 +148,16 @@ def _found(tables: Mapping[str, pa.Table], raw: Sequence[RawFile], losses: Seque
     import pyarrow.compute as pc
 
     operations = tables["events"]["op"].cast("string").value_counts().to_pylist()
-    mrs = tables["mrs"]
+    mrs, tracepoints = tables["mrs"], tables["tracepoints"]
     return {
         "operations": {row["values"]: row["counts"] for row in sorted(operations, key=lambda row: (-row["counts"], row["values"]))},
-        "tracepoints": tables["tracepoints"].num_rows,
+        "tracepoints": tracepoints.num_rows,
+        "mapped_records": pc.sum(tracepoints.filter(pc.is_valid(tracepoints["mapped"]))["rows"]).as_py() or 0,
         "mrs": mrs.num_rows,
         "mrs_refused": pc.sum(pc.less(mrs["result"], 0)).as_py() or 0,
         "files": tables["files"].num_rows,
         "pinned_pages": pc.sum(tables["pins"]["npages"]).as_py() or 0,
+        "pin_calls": max((row["total"] or 0 for row in losses if row["counter"] == "pins_unresolved"), default=0),
         "losses": [row for row in losses if row["count"]],
     }
 

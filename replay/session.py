@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from replay.errors import ReplayError, UsageError
+from replay.reports import internal_views
 from replay.store import Store
 from replay.views import declared_views, quote, raw_views
 
@@ -57,6 +58,8 @@ class Session:
         for view in declared_views(store):
             self._connection.execute(";".join(view.statements()))
         self._connection.execute(settings_tables())
+        for statement in internal_views():
+            self._connection.execute(statement)
         self._lock_down()
 
     def __enter__(self) -> Session:

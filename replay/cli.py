@@ -1,0 +1,190 @@
+"""The command line: parse, then call a plain function. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from replay.errors import ReplayError, TraceError
+
+DEFAULT_STORE = "./replay-store"
+
+app = typer.Typer(
+    name="replay",
+    help="Replay a recorded trace of long-term page pins under each policy that was proposed for them.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+class FormatName(StrEnum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+StoreOption = Annotated[str | None, typer.Option("--store", metavar="DIR", help=f"The store [env REPLAY_STORE; default {DEFAULT_STORE}].")]
+FormatOption = Annotated[FormatName, typer.Option("--format", help="How to print the table.")]
+OutputOption = Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write into this file instead of stdout.")]
+TraceOption = Annotated[str | None, typer.Option("--trace", metavar="TRACE", help="A trace: id, its beginning, or source file name.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from replay import __version__
+
+        typer.echo(f"replay {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    store: StoreOption = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    context.obj = store
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+def _store_path(context: typer.Context, store: str | None) -> str:
+    """The command's own --store, else the one before the command, else the environment's, else the default."""
+    return store or context.obj or os.environ.get("REPLAY_STORE") or DEFAULT_STORE
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Files to read; their format is told from their content.")],
+    store: StoreOption = None,
+) -> None:
+    """Read traces into the store (trace.dat, events.jsonl), and say what they hold."""
+    from replay.commands import ingest as command
+
+    raise typer.Exit(command(_store_path(context, store), traces))
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    policy: Annotated[list[str] | None, typer.Option("--policy", metavar="NAME", help="A policy, or several joined by +; may be given again. Default: every built-in one.")] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter, such as lease.app=5ms; may be given again.")] = None,
+    trace: TraceOption = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Threads; default: one per CPU.")] = None,
+    form: FormatOption = FormatName.table,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Replay traces under policies. Asking the same again costs nothing."""
+    from replay.commands import run as command
+
+    command(_store_path(context, store), policy or [], param or [], trace, jobs, form.value, output)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", show_default=False, help="Which report; without a name the overview that compares policies.")] = "overview",
+    policy: Annotated[str | None, typer.Option("--policy", metavar="NAME", help="Only this policy.")] = None,
+    trace: TraceOption = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many rows per group.")] = None,
+    every: Annotated[bool, typer.Option("--list", help="List all reports and what they answer.")] = False,
+    form: FormatOption = FormatName.table,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Answer a question about the runs in the store."""
+    from replay.commands import list_reports
+    from replay.commands import report as command
+
+    if every:
+        list_reports(form.value, output)
+    else:
+        command(_store_path(context, store), name, {"policy": policy, "trace": trace, "limit": limit}, form.value, output)
+
+
+@app.command()
+def sql(
+    context: typer.Context,
+    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", show_default=False, help='A SELECT, or "-" to read it from stdin.')] = None,
+    views: Annotated[bool, typer.Option("--views", help="Print the views as SQL, for the duckdb shell: duckdb -init FILE.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Rows of a text table; 0 for all.")] = 1000,
+    form: FormatOption = FormatName.table,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Run a SELECT over the store. SHOW TABLES lists the views; DESCRIBE shows the columns of one."""
+    from replay.commands import print_views
+    from replay.commands import sql as command
+
+    path = _store_path(context, store)
+    if views:
+        print_views(path, output)
+    else:
+        command(path, query, form.value, output, limit or None)
+
+
+@app.command()
+def policies(form: FormatOption = FormatName.table, output: OutputOption = None) -> None:
+    """Print the decision table: what each policy does at each of the five decisions."""
+    from replay.commands import policies as command
+
+    command(form.value, output)
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    trace: TraceOption = None,
+    misses: Annotated[bool, typer.Option("--misses", help="List each writeback on which replay and kernel differ.")] = False,
+    form: FormatOption = FormatName.table,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Compare policy none with what the kernel's own reference counts show, trace by trace."""
+    from replay.commands import validate as command
+
+    command(_store_path(context, store), trace, misses, form.value, output)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run, and turn what can be explained into one line on stderr and an exit status."""
+    try:
+        status: Any = app(args, standalone_mode=False)
+        sys.stdout.flush()
+    except TyperException as error:
+        status = _explain(error.format_message(), error.exit_code)
+    except ReplayError as error:
+        status = _explain(str(error), error.exit_status)
+    except BrokenPipeError:
+        # The reader of our output has left; let the interpreter flush into nothing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except OSError as error:
+        status = _explain(str(TraceError(error.filename or "replay", None, (error.strerror or str(error)).lower())), 1)
+    except KeyboardInterrupt:
+        status = 130
+    except MemoryError:
+        status = _explain("out of memory", 1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _explain(message: str, status: int) -> int:
+    from replay.render import printable
+
+    sys.stderr.write(f"replay: {printable(' '.join(message.split()))}\n")
+    return status
+
+
+if __name__ == "__main__":
+    main()

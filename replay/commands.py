@@ -1,0 +1,193 @@
+"""What the commands do, as plain functions: the command line parses and calls these."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from replay.console import Bar, put, say, show
+from replay.errors import ReplayError, UsageError
+from replay.render import Format
+from replay.store import Entry, Store
+
+if TYPE_CHECKING:
+    from replay.session import Session
+
+
+def ingest(store_path: str, paths: Sequence[str]) -> int:
+    """Ingest each file by itself; the exit status is 1 if any failed."""
+    from replay.ingest.pipeline import ingest_file
+    from replay.summary import ingested
+
+    store = Store(store_path, create=True)
+    failed = 0
+    for path in paths:
+        try:
+            with Bar(os.path.basename(path)) as bar:
+                summary = ingest_file(store, path, bar.update)
+            put(ingested(summary))
+        except ReplayError as error:
+            failed += 1
+            say(f"replay: {error}")
+    if failed and len(paths) > 1:
+        say(f"replay: {failed} of {len(paths)} files could not be read; the others are in the store")
+    return 1 if failed else 0
+
+
+def run(
+    store_path: str, names: Sequence[str], params: Sequence[str], trace: str | None, jobs: int | None, form: Format, output: str | None
+) -> None:
+    """Replay, and show a line for each run."""
+    from replay import runs
+    from replay.policies import POLICIES
+    from replay.session import Session
+
+    store = Store(store_path)
+    settings = _settings(params)
+    entries = [store.resolve_trace(trace)] if trace else store.traces()
+    if not entries:
+        raise ReplayError("there is no trace to replay", where=store_path, hint="add one with: replay ingest TRACE")
+    chosen = list(names) or list(POLICIES)
+    if len(entries) > 1:
+        say(f"replaying all {len(entries)} traces; choose one with --trace")
+    done: list[str] = []
+    for number, entry in enumerate(entries):
+        with Bar(f"replaying {entry.row['source']}") as bar:
+            bar.update(number, len(entries))
+            done += runs.run(store, entry.id, chosen, settings, jobs)
+    with Session(store) as session:
+        _show_runs(session, done, form, output)
+
+
+def _show_runs(session: Session, done: Sequence[str], form: Format, output: str | None) -> None:
+    from replay import reports
+
+    report = reports.load("runs")
+    table = reports.run(session, report, {"runs": " ".join(done)})
+    if form == "table" and output is None:
+        put(reports.as_text(report, table))
+        say("compare them: replay report")
+    else:
+        show(table, form, output)
+
+
+def _settings(params: Sequence[str]) -> dict[str, str]:
+    settings = {}
+    for param in params:
+        name, equals, value = param.partition("=")
+        if not equals:
+            raise UsageError(f"--param {param}: expected NAME=VALUE", hint="for example --param lease.app=5ms")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
+def report(store_path: str, name: str, values: Mapping[str, str | int | None], form: Format, output: str | None) -> None:
+    """Run a report; as text it says what it is about and how far to trust it."""
+    from replay import reports
+    from replay.session import Session
+    from replay.summary import caveats, subject
+
+    wanted = reports.load(name)
+    store = Store(store_path)
+    entry = store.resolve_trace(str(values["trace"])) if values.get("trace") else None
+    traces = [entry] if entry else store.traces()
+    if wanted.about_runs:
+        traces = _with_runs(store, traces, values.get("policy"))
+    with Session(store) as session:
+        table = reports.run(session, wanted, {**values, "trace": entry.id if entry else None})
+    notes = [*caveats(traces), *_next_steps(name)]
+    if form == "table" and output is None:
+        put(f"{wanted.title}: {subject(traces)}\n\n{reports.as_text(wanted, table)}\n" + "".join(f"{note}\n" for note in notes))
+        return
+    show(table, form, output)
+    for note in notes:
+        say(note)
+
+
+def _with_runs(store: Store, traces: Sequence[Entry], policy: object) -> list[Entry]:
+    """Of these traces those that were replayed (under this policy); UsageError or a hint where there are none."""
+    runs = store.runs()
+    if not runs:
+        raise ReplayError("nothing has been replayed yet", where=str(store.path), hint="first: replay run")
+    if policy is not None:
+        known = sorted({str(entry.row["policy"]) for entry in runs})
+        if policy not in known:
+            raise _unknown_policy(str(policy), known)
+    replayed = {entry.row["trace"] for entry in runs if policy is None or entry.row["policy"] == policy}
+    found = [entry for entry in traces if entry.id in replayed]
+    if not found:
+        raise ReplayError("this trace has not been replayed yet", where=str(store.path), hint="first: replay run --trace TRACE")
+    return found
+
+
+def _unknown_policy(policy: str, known: Sequence[str]) -> ReplayError:
+    from replay.policies import resolve
+
+    resolve(policy)  # a name that does not exist is refused there, with the nearest one
+    return ReplayError(f"policy '{policy}' has not been replayed yet", hint=f"first: replay run --policy {policy}; so far: {', '.join(known)}")
+
+
+def _next_steps(name: str) -> list[str]:
+    return ["Next: replay report conflicts | stalls | pins | mrs, each with --policy NAME or --trace TRACE."] if name == "overview" else []
+
+
+def list_reports(form: Format, output: str | None) -> None:
+    """All reports with their titles and parameters."""
+    import pyarrow as pa
+
+    from replay import reports
+
+    rows = []
+    for name in reports.names():
+        found = reports.load(name)
+        options = " ".join(f"--{parameter.name}" for parameter in found.parameters)
+        rows.append({"report": name, "title": found.title, "options": options})
+    show(pa.Table.from_pylist(rows), form, output)
+
+
+def sql(store_path: str, query: str | None, form: Format, output: str | None, limit: int | None) -> None:
+    """Run a SELECT from the argument, or from stdin for "-"."""
+    from replay.session import Session
+
+    if query is None:
+        raise UsageError("no query", hint="replay sql 'select ...', or - to read it from stdin")
+    if query == "-":
+        query = sys.stdin.read()
+    with Session(Store(store_path)) as session:
+        show(session.sql(query).arrow(), form, output, limit=limit)
+
+
+def print_views(store_path: str, output: str | None) -> None:
+    """The views as SQL text."""
+    from replay.console import output as open_output
+    from replay.session import views_script
+
+    text = views_script(Store(store_path))
+    with open_output(output) as out:
+        out.write(text.encode())
+
+
+def policies(form: Format, output: str | None) -> None:
+    """The decision table."""
+    from replay.policies import decision_table
+
+    show(decision_table(), form, output)
+
+
+def validate(store_path: str, trace: str | None, misses: bool, form: Format, output: str | None) -> None:
+    """Policy none against the kernel's reference counts."""
+    from replay import validate as validation
+
+    store = Store(store_path)
+    entries = [store.resolve_trace(trace)] if trace else store.traces()
+    if not entries:
+        raise ReplayError("there is no trace to validate", where=store_path, hint="add one with: replay ingest TRACE")
+    result = validation.validate(store, entries)
+    show(result.misses if misses else result.table, form, output)
+    if form == "table" and output is None:
+        put("".join(f"{line}\n" for line in result.notes))
+    else:
+        for line in result.notes:
+            say(line)

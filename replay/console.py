@@ -1,0 +1,88 @@
+"""Where output goes: results as data on stdout or into a file, messages and progress on stderr."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from replay.errors import ReplayError
+from replay.render import Format, printable, write
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BAR_CELLS = 30
+_REDRAW_SECONDS = 0.1
+
+
+def say(line: str) -> None:
+    """A message for the user, on stderr; may be cut to one printable line, since parts of it may come from a trace."""
+    sys.stderr.write(printable(line) + "\n")
+
+
+def put(text: str) -> None:
+    """Text that is a result, on stdout."""
+    with output(None) as out:
+        out.write(text.encode(errors="replace"))
+
+
+def show(table: pa.Table, form: Format, path: str | None, *, limit: int | None = None) -> None:
+    """A table that is a result, in the wanted format."""
+    terminal = path is None and sys.stdout.isatty()
+    with output(path) as out:
+        write(table, form, out, width=shutil.get_terminal_size().columns if terminal else None, limit=limit)
+
+
+@contextmanager
+def output(path: str | None) -> Iterator[IO[bytes]]:
+    """Stdout, or a file that appears only once it is whole."""
+    if path is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    draft = Path(f"{path}.part-{os.getpid()}")
+    try:
+        with open(draft, "wb") as out:
+            yield out
+        draft.replace(path)
+    except OSError as error:
+        raise ReplayError(f"cannot write: {error.strerror}", where=path) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+class Bar:
+    """A progress bar of one line, on a terminal only."""
+
+    def __init__(self, label: str) -> None:
+        self._label = printable(label)
+        self._next = 0.0
+        self._drawn = False
+        self._on = sys.stderr.isatty()
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def update(self, done: int, total: int) -> None:
+        """Redraw, unless that has just been done."""
+        now = time.monotonic()
+        if not self._on or now < self._next or total <= 0:
+            return
+        self._next = now + _REDRAW_SECONDS
+        self._drawn = True
+        share = min(done / total, 1.0)
+        cells = int(share * _BAR_CELLS)
+        sys.stderr.write(f"\r{self._label}  [{'#' * cells}{'.' * (_BAR_CELLS - cells)}] {share:4.0%}")
+        sys.stderr.flush()
