@@ -45,13 +45,13 @@ SELECT
   class,
   op,
   sum(conflicts)::BIGINT AS conflicts,
-  sum(pages)::BIGINT AS pages,
-  sum(bytes)::BIGINT AS bytes,
+  sum(part.pages)::BIGINT AS pages,
+  sum(part.bytes)::BIGINT AS bytes,
   count(DISTINCT file) AS files,
-  arg_max(file, (pages, file)) AS worst_file,
-  arg_max(holder, (pages, holder)) AS holder,
-  min(first_ts) AS first_ts
-FROM by_file_and_holder
+  arg_max(file, (part.pages, file)) AS worst_file,
+  arg_max(holder, (part.pages, holder)) AS holder,
+  min(part.first_ts) AS first_ts
+FROM by_file_and_holder AS part
 GROUP BY policy, settings, position, risk, class, op
-QUALIFY row_number() OVER (PARTITION BY policy, settings ORDER BY pages DESC, class, op) <= $limit
-ORDER BY position, policy, settings, pages DESC, class, op
+QUALIFY row_number() OVER (PARTITION BY policy, settings ORDER BY sum(part.pages) DESC, class, op) <= $limit
+ORDER BY position, policy, settings, sum(part.pages) DESC, class, op

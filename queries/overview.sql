@@ -9,9 +9,9 @@
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
--- Column traces [count]: Traces that it was run on.
 --
 -- Section Data at risk: page events where what is on disk may not be what the device wrote.
+-- Column traces [count]: Traces that it was run on.
 -- Column at_risk_bytes [bytes] "data/at risk": Bytes of the conflicts of risk corruption; a page counts each time.
 -- Column at_risk_pages [count] "pages": The same in pages.
 -- Column wb_while_pinned [pages] "written/while pinned": Pages written back while a device could write them.

@@ -44,6 +44,6 @@ LEFT JOIN pins ON pins.trace = stalls.trace AND pins.pin = stalls.pin
 LEFT JOIN mrs ON mrs.trace = stalls.trace AND mrs.mr = stalls.mr
 LEFT JOIN tasks AS waiting ON waiting.trace = stalls.trace AND waiting.tid = stalls.tid
 LEFT JOIN tasks AS holding ON holding.trace = stalls.trace AND holding.tid = coalesce(pins.tid, mrs.tid)
-GROUP BY ALL, position
+GROUP BY stalls.policy, settings, position, op, role, waiter, stalls.file, holder
 QUALIFY row_number() OVER (PARTITION BY stalls.policy, settings ORDER BY total_ns DESC, waiter, stalls.file, holder, op) <= $limit
 ORDER BY position, stalls.policy, settings, total_ns DESC, waiter, stalls.file, holder, op

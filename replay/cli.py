@@ -68,7 +68,11 @@ def ingest(
     traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Files to read; their format is told from their content.")],
     store: StoreOption = None,
 ) -> None:
-    """Read traces into the store (trace.dat, events.jsonl), and say what they hold."""
+    """Read traces into the store.
+
+    Any number of trace.dat or events.jsonl files, told apart by their content. Each is committed by itself: a bad file does
+    not spoil the others. The same content again is not read twice.
+    """
     from replay.commands import ingest as command
 
     raise typer.Exit(command(_store_path(context, store), traces))
@@ -77,15 +81,23 @@ def ingest(
 @app.command()
 def run(
     context: typer.Context,
-    policy: Annotated[list[str] | None, typer.Option("--policy", metavar="NAME", help="A policy, or several joined by +; may be given again. Default: every built-in one.")] = None,
-    param: Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter, such as lease.app=5ms; may be given again.")] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", metavar="NAME", help="A policy, or several joined by +; may be given again. Default: every built-in one."),
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter, such as lease.app=5ms; may be given again.")
+    ] = None,
     trace: TraceOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Threads; default: one per CPU.")] = None,
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Replay traces under policies. Asking the same again costs nothing."""
+    """Replay traces under policies.
+
+    Without --policy under every built-in one, without --trace all traces of the store. Asking the same again costs nothing.
+    """
     from replay.commands import run as command
 
     command(_store_path(context, store), policy or [], param or [], trace, jobs, form.value, output)
@@ -94,7 +106,9 @@ def run(
 @app.command()
 def report(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="[NAME]", show_default=False, help="Which report; without a name the overview that compares policies.")] = "overview",
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", show_default=False, help="Which report; without a name the overview that compares policies.")
+    ] = "overview",
     policy: Annotated[str | None, typer.Option("--policy", metavar="NAME", help="Only this policy.")] = None,
     trace: TraceOption = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many rows per group.")] = None,
@@ -103,7 +117,10 @@ def report(
     output: OutputOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Answer a question about the runs in the store."""
+    """Answer a question about the runs.
+
+    Without a name: the overview, which compares policies.
+    """
     from replay.commands import list_reports
     from replay.commands import report as command
 
@@ -116,14 +133,19 @@ def report(
 @app.command()
 def sql(
     context: typer.Context,
-    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", show_default=False, help='A SELECT, or "-" to read it from stdin.')] = None,
+    query: Annotated[
+        str | None, typer.Argument(metavar="[QUERY]", show_default=False, help='A SELECT, or "-" to read it from stdin.')
+    ] = None,
     views: Annotated[bool, typer.Option("--views", help="Print the views as SQL, for the duckdb shell: duckdb -init FILE.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Rows of a text table; 0 for all.")] = 1000,
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Run a SELECT over the store. SHOW TABLES lists the views; DESCRIBE shows the columns of one."""
+    """Run a SELECT over the store.
+
+    SHOW TABLES lists the views, DESCRIBE VIEW the columns of one. Nothing outside of the store is in reach.
+    """
     from replay.commands import print_views
     from replay.commands import sql as command
 
@@ -136,7 +158,10 @@ def sql(
 
 @app.command()
 def policies(form: FormatOption = FormatName.table, output: OutputOption = None) -> None:
-    """Print the decision table: what each policy does at each of the five decisions."""
+    """Print what each policy decides.
+
+    One line per built-in policy, one column for each of the five decisions.
+    """
     from replay.commands import policies as command
 
     command(form.value, output)
@@ -151,7 +176,11 @@ def validate(
     output: OutputOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Compare policy none with what the kernel's own reference counts show, trace by trace."""
+    """Compare replay and kernel.
+
+    Policy none must find the writebacks that the kernel's own reference counts show as pinned: precision and recall, per
+    trace that recorded them.
+    """
     from replay.commands import validate as command
 
     command(_store_path(context, store), trace, misses, form.value, output)

@@ -99,7 +99,7 @@ def report(store_path: str, name: str, values: Mapping[str, str | int | None], f
         table = reports.run(session, wanted, {**values, "trace": entry.id if entry else None})
     notes = [*caveats(traces), *_next_steps(name)]
     if form == "table" and output is None:
-        put(f"{wanted.title}: {subject(traces)}\n\n{reports.as_text(wanted, table)}\n" + "".join(f"{note}\n" for note in notes))
+        put(f"{wanted.title}.\n{subject(traces)}\n\n{reports.as_text(wanted, table)}\n" + "".join(f"{note}\n" for note in notes))
         return
     show(table, form, output)
     for note in notes:
@@ -126,7 +126,9 @@ def _unknown_policy(policy: str, known: Sequence[str]) -> ReplayError:
     from replay.policies import resolve
 
     resolve(policy)  # a name that does not exist is refused there, with the nearest one
-    return ReplayError(f"policy '{policy}' has not been replayed yet", hint=f"first: replay run --policy {policy}; so far: {', '.join(known)}")
+    return ReplayError(
+        f"policy '{policy}' has not been replayed yet", hint=f"first: replay run --policy {policy}; so far: {', '.join(known)}"
+    )
 
 
 def _next_steps(name: str) -> list[str]:

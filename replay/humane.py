@@ -35,6 +35,8 @@ def number(value: float) -> str:
 
 def size(value: float) -> str:
     """Bytes in binary units."""
+    if value == 0:
+        return "0"
     power = 0
     while abs(value) >= 1024 and power < len(_BYTE_UNITS) - 1:
         value /= 1024

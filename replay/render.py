@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "csv", "json", "parquet"]
 _GAP = "  "
+_CSV_SPECIAL = re.compile('[",\r\n]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,7 @@ def text_table(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) -> 
     depth = max(map(len, titles.values()), default=1)
     right = {name: any(isinstance(row[name], int | float | Decimal) for row in rows) for name in heads}
     cells = [{name: _cell(row, name, head) for name, head in heads.items()} for row in rows]
-    widths = {
-        name: max([*map(len, titles[name]), *(len(row[name]) for row in cells)]) for name in heads
-    }
+    widths = {name: max([*map(len, titles[name]), *(len(row[name]) for row in cells)]) for name in heads}
 
     def line(values: Mapping[str, str]) -> str:
         parts = (values[name].rjust(widths[name]) if right[name] else values[name].ljust(widths[name]) for name in heads)
@@ -82,7 +82,7 @@ def _cell(row: Mapping[str, Any], name: str, head: Head) -> str:
 
 
 def _plain(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -143,7 +143,23 @@ def _write_csv(table: pa.Table, out: IO[bytes]) -> None:
         else:
             columns.append(column)
     flat = pa.Table.from_arrays(columns, names=table.column_names)
-    pa_csv.write_csv(flat, out, pa_csv.WriteOptions(quoting_style="needed"))
+    out.write((",".join(map(_csv_name, table.column_names)) + "\n").encode())
+    quoting = "needed" if any(map(_needs_quotes, columns)) else "none"
+    pa_csv.write_csv(flat, out, pa_csv.WriteOptions(include_header=False, quoting_style=quoting))
+
+
+def _csv_name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if _CSV_SPECIAL.search(name) else name
+
+
+def _needs_quotes(column: pa.ChunkedArray) -> bool:
+    """Arrow quotes either every string or none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_string(column.type):
+        return False
+    return pc.any(pc.match_substring_regex(column, _CSV_SPECIAL.pattern)).as_py() or False
 
 
 def _write_json(table: pa.Table, out: IO[bytes]) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from replay.session import Session
 
-_COLUMN = re.compile(r'Column (\w+)(?: \[(\w*)(?:; open (\w+))?\])?(?: "([^"]*)")?$')
+_COLUMN = re.compile(r'Column (\w+)(?: \[([\w-]*)(?:; open (\w+))?\])?(?: "([^"]*)")?$')
 _PARAMETER = re.compile(r"Parameter (\w+) (VARCHAR|BIGINT) = (.+)$")
 _ENTRY = re.compile(r'^(Question|Source|Parameter [^:]+|Section [^:]+|Column \w+(?: \[[^\]]*\])?(?: "[^"]*")?): (.*)$')
 
@@ -117,6 +117,7 @@ def as_text(report: Report, table: pa.Table) -> str:
     flags = {head.open_column for head in heads.values()}
     sections = report.sections or (Section("", "", ()),)
     keys = [name for name in heads if name not in flags and not any(name in section.columns for section in sections)]
+    keys = [name for name in keys if not rows or any(row[name] not in {None, ""} for row in rows)]
     parts = []
     for section in sections:
         shown = [name for name in section.columns if name not in flags]

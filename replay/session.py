@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,12 @@ from replay.store import Store
 from replay.views import declared_views, quote, raw_views
 
 if TYPE_CHECKING:
-    import duckdb
     import polars as pl
     import pyarrow as pa
 
 # Raw views are many; they are made for statements that could name them, or list what there is.
 _MAY_NEED_RAW = re.compile(r"raw_|\bshow\b|\bdescribe\b|information_schema|duckdb_|pg_|sqlite_master", re.IGNORECASE)
+_HUGEINT_DIGITS = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,17 @@ class Answer:
     """The rows that a query gave."""
 
     table: pa.Table
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Answer:
+        """DuckDB's sum of integers is 128 bits wide; give plain integers where they fit."""
+        import pyarrow as pa
+
+        for number, field in enumerate(table.schema):
+            if pa.types.is_decimal128(field.type) and field.type.scale == 0 and field.type.precision == _HUGEINT_DIGITS:
+                with suppress(pa.ArrowInvalid):
+                    table = table.set_column(number, field.name, table.column(number).cast(pa.int64()))
+        return cls(table)
 
     def arrow(self) -> pa.Table:
         return self.table
@@ -79,7 +91,7 @@ class Session:
         if not self._raw and _MAY_NEED_RAW.search(query):
             self._add_raw_views()
         try:
-            return Answer(self._connection.sql(query, params=dict(params) if params else None).to_arrow_table())
+            return Answer.of(self._connection.sql(query, params=dict(params) if params else None).to_arrow_table())
         except (duckdb.PermissionException, duckdb.ProgrammingError, duckdb.DataError) as error:
             raise UsageError(_first_lines(error)) from None
         except duckdb.Error as error:
@@ -123,7 +135,10 @@ def settings_tables() -> str:
         from replay.params import PARAMETERS
         from replay.policies import POLICIES
     except ImportError:
-        return ""
+        return (
+            "CREATE VIEW policies AS SELECT 0 AS position, 'none' AS policy;"
+            "CREATE VIEW parameters AS SELECT '' AS parameter, '' AS default_value"
+        )
 
     policies = ", ".join(f"({number}, {quote(name)})" for number, name in enumerate(POLICIES))
     parameters = ", ".join(f"({quote(parameter.name)}, {quote(json.dumps(parameter.default))})" for parameter in PARAMETERS)

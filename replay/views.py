@@ -72,23 +72,27 @@ def raw_views(store: Store) -> list[View]:
     for entry in store.traces():
         for raw in entry.manifest.get("raw", ()):
             event = f"{raw['system']}:{raw['event']}"
-            name = _raw_name(raw["system"], raw["event"])
+            name = raw_view_name(raw["system"], raw["event"])
             while events.setdefault(name, event) != event:
                 name += "_"
             files.setdefault(name, []).append(str(entry.path.absolute() / "raw" / raw["file"]))
     return [
-        View(name, f"SELECT trace, * EXCLUDE (trace) FROM {_trace_files(files[name])}", f"Records of {events[name]}, every field as the trace has it.", _RAW_DOCS)
+        View(
+            name,
+            f"SELECT trace, * EXCLUDE (trace) FROM {_trace_files(files[name])}",
+            f"Records of {events[name]}, every field as the trace has it.",
+            _RAW_DOCS,
+        )
         for name in sorted(files)
     ]
 
 
-def _raw_name(system: str, event: str) -> str:
+def raw_view_name(system: str, event: str) -> str:
+    """The view of a tracepoint, unless another one came to the same name."""
     return "raw_" + re.sub(r"[^a-z0-9_]", "_", f"{system}_{event}".lower())
 
 
-def _members(
-    store: Store | None, table: Table, traces: Sequence[Entry], runs: Sequence[Entry], *, glob: bool
-) -> tuple[list[str], bool]:
+def _members(store: Store | None, table: Table, traces: Sequence[Entry], runs: Sequence[Entry], *, glob: bool) -> tuple[list[str], bool]:
     """The Parquet files of a table, and whether they belong to traces (whose id only the folder tells)."""
     of_run = table in RUN_TABLES or table.name == "runs"
     entries = runs if of_run else traces
