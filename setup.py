@@ -13,7 +13,24 @@ from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
 TREE = ROOT / "build" / "tree"
-MODULES = ("ringbuffer", "columns", "identity", "engine")
+MODULES = (
+    "ringbuffer",
+    "columns",
+    "identity",
+    # the replay, in order of who builds on whom
+    "world",
+    "outcomes",
+    "scheduler",
+    "blocks",
+    "pages",
+    "device",
+    "admit",
+    "writeback",
+    "lease",
+    "layout",
+    "recording",
+    "engine",
+)
 
 MODE = os.environ.get("REPLAY_BUILD", "release")
 WARNINGS = ["-Wno-unused-function"]

@@ -1,0 +1,120 @@
+"""The `admit` decision: which registrations and long-term pins are let in, and what becomes of them.
+
+An MR is decided at its mr_reg row (or at its first pin, where the trace begins later), any other long-term pin at its own
+row. Short-term pins are always let in. One offending range refuses the whole MR; the rows then tell the ranges of the
+files that offend. Rules are tried in the order of the REFUSED_ numbers, as the kernel checks the mapping's kind first.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+
+from replay._ext.decisions cimport (
+    ADMIT_NEED_ALLOCATED, ADMIT_NO_PIN, ADMIT_REFUSE_DAX, ADMIT_REFUSE_SHARED_FILE, ADMIT_REFUSE_UNREVOCABLE, NOT_REFUSED,
+    PIN_REFUSED, REFUSED_DAX, REFUSED_NOT_ALLOCATED, REFUSED_PAGES, REFUSED_SHARED_FILE, REFUSED_UNREVOCABLE, REVOKE_NONE,
+)
+from replay._ext.device cimport map_pin, unmap_pin
+from replay._ext.outcomes cimport charge, conflict, index_of
+from replay._ext.pages cimport drop_pin, take_pin
+from replay._ext.world cimport (
+    HOLE, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED, RefusalRow, Region, World, matches,
+    push,
+)
+
+
+cdef int reason_against(World* w, Pin* pin) noexcept nogil:
+    """Why this long-term pin is refused, or NOT_REFUSED."""
+    cdef int64_t slot
+    cdef int rules = w.policy.admit
+    if pin.slot < 0:
+        return NOT_REFUSED
+    if rules & ADMIT_REFUSE_DAX and w.files[pin.file].dax:
+        return REFUSED_DAX
+    if rules & ADMIT_REFUSE_SHARED_FILE and pin.write:     # private mappings are resolved to no file
+        return REFUSED_SHARED_FILE
+    if rules & ADMIT_REFUSE_UNREVOCABLE and w.files[pin.file].dax and w.params.revoke == REVOKE_NONE:
+        return REFUSED_UNREVOCABLE
+    if rules & ADMIT_NEED_ALLOCATED:                        # known holes only: the trace does not show extents
+        for slot in range(pin.slot, pin.slot + pin.live):
+            if matches(w, &w.slots[slot], HOLE):
+                return REFUSED_NOT_ALLOCATED
+    return NOT_REFUSED
+
+
+cdef int refuse(World* w, int32_t row, int32_t p, int reason) except -1 nogil:
+    cdef Pin* pin = &w.pins[p]
+    cdef RefusalRow refusal
+    refusal.ts = w.now
+    refusal.index = index_of(w, pin.slot)
+    refusal.npages = pin.npages
+    refusal.reason = reason
+    refusal.task = w.rows.task[row]
+    refusal.file = pin.file
+    refusal.pin = p
+    refusal.region = pin.region
+    conflict(w, PIN_REFUSED, w.rows.op[row], pin.file, refusal.index, pin.npages, p, pin.region, refusal.task)
+    charge(w, REFUSED_PAGES, pin.npages)
+    return push(&w.refusals, &refusal, sizeof(refusal))
+
+
+cdef int admit(World* w, int32_t row, int32_t r) except -1 nogil:
+    """Decide on a region that is new; 1 if it is live afterwards."""
+    cdef Region* region = &w.regions[r]
+    cdef int32_t i
+    cdef int reason
+    if region.state != REGION_NEW:
+        return region.state == REGION_LIVE
+    region.state = REGION_LIVE
+    for i in range(region.first, region.first + region.n):
+        reason = reason_against(w, &w.pins[w.region_pins[i]])
+        if reason != NOT_REFUSED:
+            region.state = REGION_REFUSED
+            refuse(w, row, w.region_pins[i], reason)
+    return region.state == REGION_LIVE
+
+
+cdef int on_mr_reg(World* w, int32_t row) except -1 nogil:
+    if w.rows.region[row] >= 0 and not w.rows.flags[row] & ROW_FAILED:
+        admit(w, row, w.rows.region[row])
+    return 0
+
+
+cdef int on_mr_dereg(World* w, int32_t row) except -1 nogil:
+    """The MR's pins drop at unpin rows of their own; a refused or revoked MR has none left."""
+    cdef int32_t r = w.rows.region[row]
+    if r >= 0 and w.regions[r].state != REGION_REFUSED:
+        w.regions[r].state = REGION_DEAD
+    return 0
+
+
+cdef int enter(World* w, int32_t p) except -1 nogil:
+    if w.policy.admit & ADMIT_NO_PIN and w.pins[p].region >= 0:
+        return map_pin(w, p)
+    return take_pin(w, p)
+
+
+cdef int on_pin(World* w, int32_t row) except -1 nogil:
+    cdef int32_t p = w.rows.pin[row]
+    if p < 0 or w.rows.flags[row] & ROW_FAILED:
+        return 0
+    if w.pins[p].region >= 0 and not admit(w, row, w.pins[p].region):
+        return 0
+    return enter(w, p)
+
+
+cdef int take_preexisting(World* w, int32_t p) except -1 nogil:
+    """A pin that was there before the trace: no rule is applied to it."""
+    if w.pins[p].region >= 0:
+        w.regions[w.pins[p].region].state = REGION_LIVE
+    return enter(w, p)
+
+
+cdef int on_unpin(World* w, int32_t row) except -1 nogil:
+    cdef int32_t p = w.rows.pin[row]
+    if p < 0:
+        return 0
+    if w.policy.admit & ADMIT_NO_PIN and w.pins[p].region >= 0:
+        unmap_pin(w, p)
+        return 0
+    if w.pins[p].region >= 0 and w.regions[w.pins[p].region].state == REGION_REVOKED:
+        w.regions[w.pins[p].region].state = REGION_DEAD       # released by its owner: never to be registered again
+        return 0
+    return drop_pin(w, p, (w.rows.flags[row] & ROW_DIRTY) != 0 and w.pins[p].write, w.rows.op[row], w.rows.task[row])

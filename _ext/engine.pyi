@@ -1,0 +1,23 @@
+"""The compiled replay: see engine.pyx."""
+
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from replay._ext.recording import Trace
+
+ENGINE_VERSION: str
+DECISIONS: tuple[str, ...]
+PARAMS: tuple[str, ...]
+
+class Outcome(TypedDict):
+    conflicts: dict[str, npt.NDArray[np.int64]]
+    stalls: dict[str, npt.NDArray[np.int64]]
+    refusals: dict[str, npt.NDArray[np.int64]]
+    revocations: dict[str, npt.NDArray[np.int64]]
+    bins: npt.NDArray[np.uint64]
+    first: int
+    end: int
+    bin_ns: int
+
+def replay(trace: Trace, policy: npt.NDArray[np.int64], params: npt.NDArray[np.int64]) -> Outcome: ...

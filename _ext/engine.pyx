@@ -1,0 +1,300 @@
+"""The replay loop: one pass over the recorded rows under one policy, as a discrete event simulation.
+
+It knows numbers and time. A policy arrives as its decisions, a file as a range of page slots, an outcome leaves as arrays.
+"""
+
+import numpy as np
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from replay._ext cimport decisions as d, ops as o
+from replay._ext.admit cimport on_mr_dereg, on_mr_reg, on_pin, on_unpin, take_preexisting
+from replay._ext.scheduler cimport finish_stall, peek, pop, postpone, schedule_next
+from replay._ext.recording cimport Trace
+from replay._ext.device cimport on_remote
+from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
+from replay._ext.lease cimport on_answer, on_deadline, on_reregister
+from replay._ext.outcomes cimport change
+from replay._ext.pages cimport dirty_pages
+from replay._ext.world cimport (
+    AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, ConflictRow, DETACHED, Entry, N_BINS, PAGE_HOLE, PAGE_RECORDED,
+    Params, Pin, Policy, REGION_LIVE, REGION_NEW, RefusalRow, Region, RevocationRow, Rows, Slot, StallRow, Task, World, allocate,
+    release,
+)
+from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
+
+ENGINE_VERSION = "1"
+
+# The order in which replay() takes a policy's choices and parameters.
+DECISIONS = ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "free")
+PARAMS = (
+    "lease.break_time", "lease.timer_rounding", "lease.app", "lease.rtt", "lease.rounds", "lease.on_timeout", "lease.scope",
+    "lease.reregister", "hw.revoke", "remote.activity", "writeback.expire", "writeback.interval",
+    "mr.reg", "mr.dereg", "mr.dirty", "odp.fault", "odp.invalidate", "bounce.copy",
+)
+
+cdef extern from *:
+    void prefetch "__builtin_prefetch" (const void* address) noexcept nogil
+
+cdef enum:
+    AHEAD = 16             # rows whose first page is fetched ahead of the main cursor
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+cdef int on_dirty(World* w, int32_t row) noexcept nogil:
+    """A page became dirty. What a refused or revoked MR's pin or release would have dirtied stays as it is, and a live
+    MR's release dirties its pages itself (see drop_pin)."""
+    cdef Rows* rows = &w.rows
+    cdef int64_t slot, lo = rows.slot[row], hi = lo + rows.nslots[row]
+    cdef int32_t r = rows.region[row]
+    if r >= 0 and w.regions[r].state != REGION_LIVE and w.regions[r].state != REGION_NEW:
+        for slot in range(lo, hi):
+            w.slots[slot].flags |= PAGE_RECORDED
+    elif r >= 0 and w.policy.admit & d.ADMIT_NO_PIN:
+        for slot in range(lo, hi):
+            w.slots[slot].flags |= PAGE_RECORDED
+    else:
+        dirty_pages(w, lo, hi)
+    return 0
+
+
+cdef int on_cache_add(World* w, int32_t row) noexcept nogil:
+    cdef int64_t slot, lo = w.rows.slot[row]
+    for slot in range(lo, lo + w.rows.nslots[row]):
+        w.slots[slot].flags &= ~PAGE_HOLE
+    return 0
+
+
+cdef int dispatch(World* w, int32_t row) except -1 nogil:
+    cdef int op = w.rows.op[row]
+    if op == o.OP_DIRTY:
+        return on_dirty(w, row)
+    elif op == o.OP_WB_START:
+        return on_wb_start(w, row)
+    elif op == o.OP_REMOTE_WRITE:
+        return on_remote(w, row, True)
+    elif op == o.OP_REMOTE_READ:
+        return on_remote(w, row, False)
+    elif op == o.OP_PIN:
+        return on_pin(w, row)
+    elif op == o.OP_UNPIN:
+        return on_unpin(w, row)
+    elif op == o.OP_MR_REG:
+        return on_mr_reg(w, row)
+    elif op == o.OP_MR_DEREG:
+        return on_mr_dereg(w, row)
+    elif op == o.OP_FSYNC:
+        return on_fsync(w, row)
+    elif op == o.OP_TRUNCATE or op == o.OP_PUNCH or op == o.OP_COLLAPSE or op == o.OP_REFLINK:
+        return on_layout(w, row)
+    elif op == o.OP_CACHE_ADD:
+        return on_cache_add(w, row)
+    elif op == o.OP_CACHE_DEL:
+        return on_cache_del(w, row)
+    elif op == o.OP_LAYOUT_WAIT:
+        return on_layout_wait(w, row)
+    elif op == o.OP_LEASE_BREAK:
+        return on_lease_break(w, row)
+    elif op == o.OP_RECLAIM:
+        return on_reclaim(w, row)
+    elif op == o.OP_MIGRATE:
+        return on_migrate(w, row)
+    return 0                   # the others change nothing that a decision looks at
+
+
+cdef int run_row(World* w, int32_t row, int32_t task) except -1 nogil:
+    cdef Task* t = &w.tasks[task]
+    w.current = task
+    w.step += 1
+    dispatch(w, row)
+    if t.mode == BLOCKED:
+        return 0               # the row runs again when it wakes
+    t.retry = False
+    t.last = row
+    if t.block_first >= 0:
+        finish_stall(w, task, False)
+    if t.mode == DETACHED:
+        schedule_next(w, task)
+    return 0
+
+
+# -- the loop ---------------------------------------------------------------------------------------------------------
+
+cdef int close_stalls(World* w) except -1 nogil:
+    """The trace is over: who still waits has waited without an end that it shows."""
+    cdef int32_t task
+    for task in range(w.n_tasks):
+        if w.tasks[task].block_first >= 0 and w.tasks[task].mode == BLOCKED:
+            finish_stall(w, task, True)
+    w.n_waiting = 0
+    w.over = True
+    return 0
+
+
+cdef int run_entry(World* w, Entry entry) except -1 nogil:
+    """One entry of the heap. Behind the trace's end only shifted rows still run."""
+    if w.end < entry.time and not w.over:
+        close_stalls(w)
+    w.now = max(w.now, entry.time)
+    if entry.kind == AT_ROW:
+        if w.tasks[entry.who].mode != DETACHED or postpone(w, entry):
+            return 0
+        return run_row(w, entry.what, entry.who)
+    if w.over:
+        return 0
+    w.current = -1
+    w.step += 1
+    if entry.kind == AT_ANSWER:
+        return on_answer(w, entry.who, entry.what)
+    if entry.kind == AT_DEADLINE:
+        return on_deadline(w, entry.who)
+    return on_reregister(w, entry.who, entry.what)
+
+
+cdef int run(World* w) except -1 nogil:
+    cdef int64_t row, ahead
+    cdef int32_t p, task
+    for p in range(w.n_pins):
+        if w.pins[p].step == -2:
+            w.pins[p].step = -1
+            take_preexisting(w, p)
+    while True:
+        if w.heap.n > 0 and peek(w):
+            run_entry(w, pop(w))
+        elif w.main < w.rows.n:
+            row = w.main
+            w.main += 1
+            ahead = row + AHEAD
+            if ahead < w.rows.n and w.rows.slot[ahead] >= 0:
+                prefetch(&w.slots[w.rows.slot[ahead]])
+            task = w.rows.task[row]
+            if w.tasks[task].mode == ATTACHED:
+                w.now = max(w.now, w.rows.ts[row])
+                run_row(w, <int32_t>row, task)
+        else:
+            break
+    w.now = max(w.now, w.end)
+    if not w.over:
+        close_stalls(w)
+    close_stalls(w)
+    flush_to_end(w)
+    change(w, &w.unreclaimable, d.UNRECLAIMABLE_PAGE_SECONDS, 0)
+    change(w, &w.held, d.HELD_BLOCK_SECONDS, 0)
+    return 0
+
+
+# -- in and out -------------------------------------------------------------------------------------------------------
+
+cdef int fill(World* w, Trace trace) except -1:
+    """Entities as recorded; nothing has happened yet."""
+    cdef int32_t i
+    for i in range(w.n_files):
+        w.files[i].slot = trace.file_slot[i]
+        w.files[i].nslots = trace.file_nslots[i]
+        w.files[i].dax = trace.file_dax[i]
+        w.files[i].pins = -1
+        w.files[i].drops_late = trace.deletes and not trace.file_dax[i]    # DAX pages are in no page cache
+    for i in range(w.n_tasks):
+        w.tasks[i].block_first = -1
+        w.tasks[i].op_row = -1
+        w.tasks[i].last = -1
+        w.tasks[i].lease_break = -1
+        w.tasks[i].first = trace.first_row[i]
+        w.tasks[i].owner = trace.task_owner[i]
+        w.tasks[i].kworker = trace.task_kworker[i]
+    for i in range(w.n_regions):
+        w.regions[i].first = trace.region_first[i]
+        w.regions[i].n = trace.region_first[i + 1] - trace.region_first[i]
+        w.regions[i].task = trace.region_task[i]
+        w.regions[i].owner = trace.task_owner[trace.region_task[i]]
+        w.regions[i].device = trace.region_device[i]
+        w.regions[i].write = trace.region_write[i]
+        w.regions[i].last = -1
+        w.regions[i].lease_break = -1
+        w.regions[i].state = REGION_NEW
+    for i in range(w.n_pins):
+        fill_pin(w, trace, i)
+    return 0
+
+
+cdef void fill_pin(World* w, Trace trace, int32_t i) noexcept:
+    cdef Pin* pin = &w.pins[i]
+    pin.slot = trace.pin_slot[i]
+    pin.npages = trace.pin_npages[i]
+    pin.live = pin.npages
+    pin.file = trace.pin_file[i]
+    pin.region = trace.pin_region[i]
+    pin.task = trace.pin_task[i]
+    pin.write = trace.pin_write[i] != 0
+    pin.longterm = trace.pin_longterm[i] != 0
+    pin.step = -2 if trace.pin_preexisting[i] else -1
+    pin.before = -1
+    pin.after = -1
+    pin.holds = -1
+    if pin.region >= 0:
+        w.regions[pin.region].npages += pin.npages
+
+
+cdef rows_of(Buffer* buffer, size_t size, names_64, names_32):
+    """A buffer's rows as one array per column."""
+    kinds = [(name, np.int64) for name in names_64] + [(name, np.int32) for name in names_32]
+    packed = np.dtype(kinds)
+    dtype = np.dtype({"names": list(packed.names), "formats": [packed[name] for name in packed.names],
+                      "offsets": [packed.fields[name][1] for name in packed.names], "itemsize": size})
+    cdef uint8_t[::1] raw = np.zeros(buffer.n * size, np.uint8)
+    if buffer.n > 0:
+        memcpy(&raw[0], buffer.data, <size_t>buffer.n * size)
+    rows = np.asarray(raw).view(dtype)
+    return {name: np.ascontiguousarray(rows[name]) for name in packed.names}
+
+
+cdef outcomes(World* w):
+    cdef uint64_t[:, ::1] bins = np.zeros((d.N_METRICS, N_BINS), np.uint64)
+    memcpy(&bins[0, 0], w.bins, d.N_METRICS * N_BINS * sizeof(uint64_t))
+    return {
+        "conflicts": rows_of(&w.conflicts, sizeof(ConflictRow), ("ts", "index", "npages"),
+                             ("class", "op", "file", "pin", "region", "culprit", "victim")),
+        "stalls": rows_of(&w.stalls, sizeof(StallRow), ("ts", "dur", "index", "npages"),
+                          ("unbounded", "op", "role", "task", "file", "pin", "region")),
+        "refusals": rows_of(&w.refusals, sizeof(RefusalRow), ("ts", "index", "npages"),
+                            ("reason", "task", "file", "pin", "region")),
+        "revocations": rows_of(&w.revocations, sizeof(RevocationRow), ("ts", "npages"),
+                               ("reason", "op", "task", "breaker", "file", "region")),
+        "bins": np.asarray(bins),
+        "first": w.first,
+        "end": w.end,
+        "bin_ns": w.bin_ns,
+    }
+
+
+def replay(Trace trace not None, const int64_t[::1] policy not None, const int64_t[::1] params not None):
+    """Replay the trace under the policy's choices (in the order of DECISIONS) and parameters (PARAMS, costs as two numbers:
+    base and slope in picoseconds). Returns outcome columns by table, and cost intervals."""
+    cdef World w
+    if policy.shape[0] * sizeof(int32_t) != sizeof(Policy) or params.shape[0] * sizeof(int64_t) != sizeof(Params):
+        raise ValueError("policy or parameters of a wrong length")
+    memset(&w, 0, sizeof(w))
+    w.policy = Policy(<int32_t>policy[0], <int32_t>policy[1], <int32_t>policy[2], <int32_t>policy[3], <int32_t>policy[4],
+                      <int32_t>policy[5])
+    memcpy(&w.params, &params[0], sizeof(Params))
+    w.rows = trace.rows
+    w.n_slots, w.n_pins, w.n_regions, w.n_files = trace.n_slots, trace.n_pins, trace.n_regions, trace.n_files
+    w.n_tasks, w.n_owners, w.n_runs = trace.n_tasks, trace.n_owners, trace.n_runs
+    w.region_pins, w.run_slot, w.run_index = trace.region_pins, trace.run_slot, trace.run_index
+    w.first = trace.rows.ts[0] if trace.rows.n > 0 else 0
+    w.end = trace.end
+    w.now = w.first
+    w.unreclaimable.since = w.held.since = w.first
+    w.bin_ns = max(1, (w.end - w.first + N_BINS) // N_BINS)
+    w.active = w.params.activity == d.ACTIVITY_ALWAYS or not trace.remote
+    w.current = -1
+    try:
+        allocate(&w)
+        fill(&w, trace)
+        with nogil:
+            run(&w)
+        return outcomes(&w)
+    finally:
+        release(&w)

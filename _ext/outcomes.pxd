@@ -1,0 +1,19 @@
+from libc.stdint cimport int32_t, int64_t
+
+from replay._ext.world cimport Integral, World
+
+# Rows. `victim` and the like are tasks, as numbers of the tasks table.
+cdef int64_t index_of(World* w, int64_t slot) noexcept nogil
+cdef int64_t run_end(World* w, int64_t slot) noexcept nogil
+cdef int32_t holder_of(World* w, int32_t file, int64_t slot, int look) noexcept nogil
+cdef int conflict(World* w, int cls, int op, int32_t file, int64_t index, int64_t npages, int32_t pin, int32_t region,
+                  int32_t victim) except -1 nogil
+cdef int64_t report(World* w, int cls, int op, int32_t file, int64_t lo, int64_t hi, int look, int32_t victim) except -1 nogil
+cdef int64_t report_pin(World* w, int cls, int op, int32_t pin, int look, int32_t victim) except -1 nogil
+cdef int stall(World* w, int64_t ts, int64_t dur, bint unbounded, int op, int role, int32_t task, int32_t file, int64_t lo,
+               int64_t hi, int32_t pin) except -1 nogil
+
+# Costs.
+cdef void charge(World* w, int metric, int64_t amount) noexcept nogil
+cdef void charge_at(World* w, int metric, int64_t time, int64_t amount) noexcept nogil
+cdef void change(World* w, Integral* integral, int metric, int64_t delta) noexcept nogil

@@ -1,0 +1,169 @@
+"""What a replay writes down: conflicts with their culprits, stalls, and costs over time."""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from replay._ext.world cimport (
+    ConflictRow, HELD, HELD_LONG, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, StallRow, World, matches, push,
+)
+
+
+# -- where a page lies ------------------------------------------------------------------------------------------------
+
+cdef int64_t find_run(World* w, int64_t slot) noexcept nogil:
+    """The run of consecutive pages that holds the slot. Every slot lies in one: run 0 begins at slot 0."""
+    cdef int64_t lo = 0, hi = w.n_runs, middle
+    if w.run_slot[w.run] <= slot and (w.run + 1 == w.n_runs or slot < w.run_slot[w.run + 1]):
+        return w.run
+    while 1 < hi - lo:
+        middle = (lo + hi) // 2
+        if w.run_slot[middle] <= slot:
+            lo = middle
+        else:
+            hi = middle
+    w.run = lo
+    return lo
+
+
+cdef int64_t index_of(World* w, int64_t slot) noexcept nogil:
+    cdef int64_t run = find_run(w, slot)
+    return w.run_index[run] + slot - w.run_slot[run]
+
+
+cdef int64_t run_end(World* w, int64_t slot) noexcept nogil:
+    """The slot behind the last page that follows this one without a gap in its file."""
+    cdef int64_t run = find_run(w, slot)
+    return w.run_slot[run + 1] if run + 1 < w.n_runs else w.n_slots
+
+
+# -- who holds a page -------------------------------------------------------------------------------------------------
+
+cdef inline bint holds(World* w, Pin* pin, int64_t slot, int look) noexcept nogil:
+    if pin.step <= w.slots[slot].born or slot < pin.slot or pin.slot + pin.live <= slot:
+        return False
+    if look == HELD_LONG:
+        return pin.longterm
+    return look == HELD or pin.write
+
+
+cdef int32_t holder_of(World* w, int32_t file, int64_t slot, int look) noexcept nogil:
+    """An active pin that makes the page match `look`: the latest one, else the first that is found; -1 if none."""
+    cdef int32_t pin = w.slots[slot].holder
+    if look == MAPPED:
+        return pin
+    if pin >= 0 and w.pins[pin].step >= 0 and holds(w, &w.pins[pin], slot, look):
+        return pin
+    pin = w.files[file].pins
+    while pin >= 0:
+        if holds(w, &w.pins[pin], slot, look):
+            return pin
+        pin = w.pins[pin].after
+    return -1
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+cdef int conflict(World* w, int cls, int op, int32_t file, int64_t index, int64_t npages, int32_t pin, int32_t region,
+                  int32_t victim) except -1 nogil:
+    cdef ConflictRow row
+    row.ts = w.now
+    row.index = index
+    row.npages = npages
+    row.cls = cls
+    row.op = op
+    row.file = file
+    row.pin = pin
+    row.region = region if pin < 0 else w.pins[pin].region
+    row.culprit = -1
+    if pin >= 0:
+        row.culprit = w.pins[pin].task
+    elif region >= 0:
+        row.culprit = w.regions[region].task
+    row.victim = victim
+    return push(&w.conflicts, &row, sizeof(row))
+
+
+cdef int64_t report(World* w, int cls, int op, int32_t file, int64_t lo, int64_t hi, int look, int32_t victim) except -1 nogil:
+    """One conflict per run of adjacent matching pages [lo, hi) that one pin answers for; returns the pages."""
+    cdef int64_t slot = lo, start, stop, total = 0
+    cdef int32_t pin
+    while slot < hi:
+        if not matches(w, &w.slots[slot], look):
+            slot += 1
+            continue
+        start = slot
+        pin = holder_of(w, file, start, look)
+        stop = min(run_end(w, start), hi)
+        slot += 1
+        while slot < stop and matches(w, &w.slots[slot], look) and holder_of(w, file, slot, look) == pin:
+            slot += 1
+        conflict(w, cls, op, file, index_of(w, start), slot - start, pin, -1, victim)
+        total += slot - start
+    return total
+
+
+cdef int64_t report_pin(World* w, int cls, int op, int32_t p, int look, int32_t victim) except -1 nogil:
+    """The same for the pages that one given pin holds, whoever else holds them too."""
+    cdef Pin* pin = &w.pins[p]
+    cdef int64_t slot = pin.slot, end = pin.slot + pin.live, start, stop, total = 0
+    while slot < end:
+        if pin.step <= w.slots[slot].born or not matches(w, &w.slots[slot], look):
+            slot += 1
+            continue
+        start = slot
+        stop = min(run_end(w, start), end)
+        slot += 1
+        while slot < stop and pin.step > w.slots[slot].born and matches(w, &w.slots[slot], look):
+            slot += 1
+        conflict(w, cls, op, pin.file, index_of(w, start), slot - start, p, -1, victim)
+        total += slot - start
+    return total
+
+
+cdef int stall(World* w, int64_t ts, int64_t dur, bint unbounded, int op, int role, int32_t task, int32_t file, int64_t lo,
+               int64_t hi, int32_t pin) except -1 nogil:
+    """`lo`, `hi`: slots of the range that it waited for; empty where the trace does not tell it."""
+    cdef StallRow row
+    row.ts = ts
+    row.dur = dur
+    row.index = index_of(w, lo) if lo < hi else -1
+    row.npages = index_of(w, hi - 1) + 1 - row.index if lo < hi else -1
+    row.unbounded = unbounded
+    row.op = op
+    row.role = role
+    row.task = task
+    row.file = file
+    row.pin = pin
+    row.region = w.pins[pin].region if pin >= 0 else -1
+    return push(&w.stalls, &row, sizeof(row))
+
+
+# -- costs ------------------------------------------------------------------------------------------------------------
+
+cdef inline int64_t bin_of(World* w, int64_t time) noexcept nogil:
+    if time <= w.first:
+        return 0
+    return min((time - w.first) // w.bin_ns, N_BINS - 1)
+
+
+cdef void charge_at(World* w, int metric, int64_t time, int64_t amount) noexcept nogil:
+    w.bins[metric * N_BINS + bin_of(w, time)] += <uint64_t>amount
+
+
+cdef void charge(World* w, int metric, int64_t amount) noexcept nogil:
+    charge_at(w, metric, w.now, amount)
+
+
+cdef void change(World* w, Integral* integral, int metric, int64_t delta) noexcept nogil:
+    """The quantity changes by delta now. Its integral so far goes to the intervals, up to the trace's end."""
+    cdef int64_t until = min(w.now, w.end), edge, b
+    if integral.n > 0 and integral.since < until:
+        b = bin_of(w, integral.since)
+        while True:
+            edge = until if b == N_BINS - 1 else min(until, w.first + (b + 1) * w.bin_ns)
+            w.bins[metric * N_BINS + b] += <uint64_t>(integral.n * (edge - integral.since))
+            integral.since = edge
+            b += 1
+            if edge == until:
+                break
+    integral.n += delta
+    integral.since = w.now

@@ -1,0 +1,181 @@
+"""Pages and pins: what each event does to them whatever the policy.
+
+A pin belongs to page instances. An instance ends when the page leaves the cache (or, where the trace does not show that,
+when a truncate or punch drops it): its counts go to zero and `born` becomes the present step, so that a pin taken before
+no longer counts as a holder and does not touch the new instance when it drops.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+
+from replay._ext.blocks cimport drop_holds
+from replay._ext.scheduler cimport recheck, shift
+from replay._ext.decisions cimport BOUNCE_BYTES, DIRTY_AFTER_CLEAN, REWRITE_BYTES, UNRECLAIMABLE_PAGE_SECONDS, WB_BOUNCE
+from replay._ext.outcomes cimport change, charge_at, report_pin
+from replay._ext.world cimport (
+    File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HOLE, PAGE_MAPPED, PAGE_RECORDED, PAGE_SKIPPED, Pin, Slot,
+    World, price,
+)
+
+
+cdef int take_pin(World* w, int32_t p) except -1 nogil:
+    cdef Pin* pin = &w.pins[p]
+    cdef File* file
+    cdef Slot* page
+    cdef int64_t slot, fresh = 0
+    if pin.step >= 0:
+        return 0
+    pin.step = w.step
+    if pin.slot < 0:
+        return 0
+    file = &w.files[pin.file]
+    pin.before = -1
+    pin.after = file.pins
+    if file.pins >= 0:
+        w.pins[file.pins].before = p
+    file.pins = p
+    file.n_pins += 1
+    file.n_write += pin.write
+    for slot in range(pin.slot, pin.slot + pin.live):
+        page = &w.slots[slot]
+        fresh += (page.n_long | page.n_short) == 0
+        if pin.longterm:
+            page.n_long += 1
+        else:
+            page.n_short += 1
+        page.n_write += pin.write
+        page.holder = p
+    if not file.dax:
+        change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, fresh)
+    return 0
+
+
+cdef int drop_pin(World* w, int32_t p, bint dirty, int op, int32_t victim) except -1 nogil:
+    """Drop a pin; `dirty`: its owner marks the pages dirty, as the release of a writable MR does.
+
+    Pages that were cleaned under the pin are dirty_after_clean then. The owner's clock moves by mr.dirty for each page
+    that turns dirty here and did not in the recording (less for those that need it no more).
+    """
+    cdef Pin* pin = &w.pins[p]
+    cdef int64_t extra
+    if pin.step < 0:
+        return 0
+    if not dirty:
+        drop_pin_clean(w, p)
+        return 0
+    if pin.slot >= 0:
+        report_pin(w, DIRTY_AFTER_CLEAN, op, p, HELD_STALE, victim)
+        extra = dirty_held(w, pin)
+        if pin.region >= 0 and extra != 0:
+            shift(w, pin.task, price(w.params.dirty, extra) if extra > 0 else -price(w.params.dirty, -extra))
+    drop_pin_clean(w, p)
+    return 0
+
+
+cdef int64_t dirty_held(World* w, Pin* pin) noexcept nogil:
+    """Dirty the pages that the pin holds; how many more turned dirty than in the recording."""
+    cdef int64_t slot, extra = 0
+    cdef Slot* page
+    for slot in range(pin.slot, pin.slot + pin.live):
+        page = &w.slots[slot]
+        if page.born < pin.step:
+            extra += (page.flags & PAGE_DIRTY) == 0
+            extra -= (page.flags & PAGE_RECORDED) == 0
+            page.flags = (page.flags | PAGE_DIRTY | PAGE_RECORDED) & ~(PAGE_CLEANED | PAGE_SKIPPED)
+    return extra
+
+
+cdef int64_t drop_pin_clean(World* w, int32_t p) except -1 nogil:
+    """Drop an active pin; returns how many pages nobody pins any more."""
+    cdef Pin* pin = &w.pins[p]
+    cdef File* file
+    cdef Slot* page
+    cdef int64_t slot, gone = 0
+    if pin.slot < 0:
+        pin.step = -1
+        return 0
+    file = &w.files[pin.file]
+    for slot in range(pin.slot, pin.slot + pin.live):
+        page = &w.slots[slot]
+        if page.born >= pin.step:
+            continue
+        if pin.write and page.n_write == 1 and w.written != NULL:
+            flush_until_now(w, slot)
+        if pin.longterm:
+            page.n_long -= 1
+        else:
+            page.n_short -= 1
+        page.n_write -= pin.write
+        if page.n_write == 0:
+            page.flags &= ~PAGE_CLEANED
+        gone += (page.n_long | page.n_short) == 0
+    if pin.before >= 0:
+        w.pins[pin.before].after = pin.after
+    else:
+        file.pins = pin.after
+    if pin.after >= 0:
+        w.pins[pin.after].before = pin.before
+    file.n_pins -= 1
+    file.n_write -= pin.write
+    pin.step = -1
+    drop_holds(w, p)
+    if not file.dax:
+        change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, -gone)
+    if w.n_waiting > 0:
+        recheck(w, pin.file)
+    return gone
+
+
+cdef int end_instances(World* w, int32_t file, int64_t lo, int64_t hi, bint hole) except -1 nogil:
+    """The pages leave the cache; `hole`: their blocks are freed too."""
+    cdef int64_t slot, gone = 0
+    cdef Slot* page
+    for slot in range(lo, hi):
+        page = &w.slots[slot]
+        if page.n_write != 0 and w.written != NULL:
+            flush_until_now(w, slot)
+        gone += (page.n_long | page.n_short) != 0
+        page.n_long = 0
+        page.n_short = 0
+        page.n_write = 0
+        page.holder = -1
+        page.born = w.step
+        page.flags = PAGE_HOLE if hole else page.flags & PAGE_HOLE
+    if gone > 0:
+        if not w.files[file].dax:
+            change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, -gone)
+        if w.n_waiting > 0:
+            recheck(w, file)
+    return 0
+
+
+cdef void dirty_pages(World* w, int64_t lo, int64_t hi) noexcept nogil:
+    cdef int64_t slot
+    cdef Slot* page
+    for slot in range(lo, hi):
+        page = &w.slots[slot]
+        if w.written != NULL:
+            flush_until_now(w, slot)
+        page.flags = (page.flags | PAGE_DIRTY | PAGE_RECORDED) & ~(PAGE_SKIPPED | PAGE_CLEANED | PAGE_HOLE)
+
+
+cdef void flush_until_now(World* w, int64_t slot) noexcept nogil:
+    """The periodic flusher's writes of a page that bounce alone kept dirty since it was last written.
+
+    It wakes every writeback.interval from the trace's start and writes what has been dirty for writeback.expire; the
+    page stays dirty, so its age begins anew with each write. Under bounce_sync the flusher skips pinned pages.
+    """
+    cdef int64_t since = w.written[slot], step, time
+    cdef int64_t interval = w.params.interval
+    if w.policy.writeback != WB_BOUNCE or interval == 0 or since < 0:
+        return
+    if (w.slots[slot].flags & (PAGE_DIRTY | PAGE_RECORDED)) != PAGE_DIRTY:
+        return
+    step = max(1, (w.params.expire + interval - 1) // interval) * interval
+    time = w.first + (since - w.first + w.params.expire + interval - 1) // interval * interval
+    if time == since:
+        time += interval
+    while time < min(w.now, w.end):
+        charge_at(w, BOUNCE_BYTES, time, PAGE_BYTES)
+        charge_at(w, REWRITE_BYTES, time, PAGE_BYTES)
+        time += step
+    w.written[slot] = -1

@@ -1,0 +1,34 @@
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from replay._ext.world cimport Rows
+
+cdef class Trace:
+    cdef dict arrays                 # keeps what the pointers point to
+    cdef Rows rows
+    cdef int32_t n_tasks, n_owners, n_files, n_pins, n_regions
+    cdef int64_t n_slots, n_runs, end
+    cdef bint remote                 # any remote access is recorded
+    cdef bint deletes                # any page is seen to leave the cache
+    cdef const int32_t* task_owner
+    cdef const uint8_t* task_kworker
+    cdef const int64_t* file_slot
+    cdef const int64_t* file_nslots
+    cdef const uint8_t* file_dax
+    cdef const int64_t* pin_slot
+    cdef const int64_t* pin_npages
+    cdef const int32_t* pin_file
+    cdef const int32_t* pin_region
+    cdef const int32_t* pin_task
+    cdef const uint8_t* pin_write
+    cdef const uint8_t* pin_longterm
+    cdef const uint8_t* pin_preexisting
+    cdef const int32_t* region_task
+    cdef const int32_t* region_device
+    cdef const uint8_t* region_write
+    cdef const int32_t* region_first # its pins: region_pins[region_first[r] : region_first[r + 1]]
+    cdef const int32_t* region_pins
+    cdef const int32_t* first_row    # of each task, -1
+    cdef const int64_t* run_slot
+    cdef const int64_t* run_index
+
+    cdef point(self)

@@ -1,0 +1,256 @@
+"""Time: each task has its own clock, which a wait moves; nobody else's moves with it.
+
+A task whose clock equals the recording's is attached: the main cursor, a linear walk, runs its rows. Once shifted it is
+detached and runs from a cursor of its own, through a heap ordered by (time, row). A blocked task is in neither; what it
+waits for is watched at one place at a time (the first page or pin that still holds it up), so a drop costs one look.
+"""
+
+from libc.stdint cimport INT64_MAX, int32_t, int64_t
+from libc.stdlib cimport realloc
+
+from replay._ext.ops cimport OP_COLLAPSE, OP_PUNCH, OP_REFLINK, OP_TRUNCATE
+from replay._ext.decisions cimport ROLE_APP, ROLE_BREAKER, ROLE_KWORKER
+from replay._ext.outcomes cimport holder_of, stall
+from replay._ext.world cimport (
+    AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, Heap, Task, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, World, matches,
+)
+
+cdef int64_t FIRST_TIMER = <int64_t>1 << 40      # timers come behind all rows of their instant
+
+
+# -- the heap ---------------------------------------------------------------------------------------------------------
+
+cdef inline bint earlier(Entry* a, Entry* b) noexcept nogil:
+    return a.time < b.time or (a.time == b.time and a.order < b.order)
+
+
+cdef int add(World* w, Entry entry) except -1 nogil:
+    cdef Heap* heap = &w.heap
+    cdef int64_t at = heap.n, up, room
+    cdef Entry* grown
+    if heap.n == heap.room:
+        room = 64 if heap.room == 0 else heap.room * 2
+        grown = <Entry*>realloc(heap.at, <size_t>room * sizeof(Entry))
+        if grown == NULL:
+            with gil:
+                raise MemoryError(f"{room} pending events")
+        heap.at = grown
+        heap.room = room
+    heap.n += 1
+    while at > 0:
+        up = (at - 1) // 2
+        if not earlier(&entry, &heap.at[up]):
+            break
+        heap.at[at] = heap.at[up]
+        at = up
+    heap.at[at] = entry
+    return 0
+
+
+cdef Entry pop(World* w) noexcept nogil:
+    """Remove the earliest entry; the heap is not empty."""
+    cdef Heap* heap = &w.heap
+    cdef Entry top = heap.at[0], last
+    cdef int64_t at = 0, child
+    heap.n -= 1
+    last = heap.at[heap.n]
+    while True:
+        child = 2 * at + 1
+        if child >= heap.n:
+            break
+        if child + 1 < heap.n and earlier(&heap.at[child + 1], &heap.at[child]):
+            child += 1
+        if not earlier(&heap.at[child], &last):
+            break
+        heap.at[at] = heap.at[child]
+        at = child
+    if heap.n > 0:
+        heap.at[at] = last
+    return top
+
+
+cdef bint peek(World* w) noexcept nogil:
+    """Whether the heap's first entry comes before the main cursor's row."""
+    cdef Entry* top = &w.heap.at[0]
+    if w.main == w.rows.n:
+        return True
+    return top.time < w.rows.ts[w.main] or (top.time == w.rows.ts[w.main] and top.order < w.main)
+
+
+cdef int timer(World* w, int64_t time, int kind, int32_t who, int32_t what) except -1 nogil:
+    cdef Entry entry
+    entry.time = time
+    entry.order = FIRST_TIMER + w.heap.timers
+    entry.kind = kind
+    entry.who = who
+    entry.what = what
+    w.heap.timers += 1
+    return add(w, entry)
+
+
+cdef int at_row(World* w, int32_t task, int32_t row, int64_t time) except -1 nogil:
+    cdef Entry entry
+    entry.time = time
+    entry.order = row
+    entry.kind = AT_ROW
+    entry.who = task
+    entry.what = row
+    return add(w, entry)
+
+
+# -- tasks' clocks ----------------------------------------------------------------------------------------------------
+
+cdef int schedule_next(World* w, int32_t task) except -1 nogil:
+    """Put a detached task's next row into the heap, or give the task back to the main cursor."""
+    cdef Task* t = &w.tasks[task]
+    cdef int32_t row = t.first if t.last < 0 else w.rows.next[t.last]
+    if row < 0:
+        return 0
+    if t.stall_dur > 0 and t.stall_end <= w.rows.ts[row]:
+        t.shift -= t.stall_dur
+        t.stall_dur = 0
+    if t.shift == 0 and t.stall_dur == 0 and w.main <= row:
+        t.mode = ATTACHED
+        return 0
+    return at_row(w, task, row, max(w.now, w.rows.ts[row] + t.shift))
+
+
+cdef bint postpone(World* w, Entry entry) except -1 nogil:
+    """Whether the task was shifted while its row was already in the heap; then the row is there again, later."""
+    cdef Task* t = &w.tasks[entry.who]
+    cdef int64_t due = w.rows.ts[entry.what] + t.shift
+    if t.retry or due <= entry.time:
+        return False
+    at_row(w, entry.who, entry.what, due)
+    return True
+
+
+cdef int shift(World* w, int32_t task, int64_t delta) except -1 nogil:
+    """Move the task's later rows. The current task's next row is scheduled when its present one is done."""
+    cdef Task* t = &w.tasks[task]
+    if delta == 0:
+        return 0
+    t.shift += delta
+    if t.mode == ATTACHED:
+        t.mode = DETACHED
+        if task != w.current:
+            schedule_next(w, task)
+    return 0
+
+
+# -- waiting ----------------------------------------------------------------------------------------------------------
+
+cdef void block(World* w, int32_t row, int32_t file, int64_t lo, int64_t hi, int op, int32_t pin) noexcept nogil:
+    cdef int32_t task = w.rows.task[row]
+    cdef Task* t = &w.tasks[task]
+    t.mode = BLOCKED
+    t.block_last = w.now
+    t.wait_file = file
+    if t.block_first < 0:                # a stall keeps the cause that it began with
+        t.block_first = w.now
+        t.stall_lo = lo
+        t.stall_hi = hi
+        t.stall_op = op
+        t.stall_pin = pin
+    t.last = row
+    w.waiting[w.n_waiting] = task
+    w.n_waiting += 1
+
+
+cdef int wait_pages(World* w, int32_t row, int32_t file, int64_t lo, int64_t hi, int look, int op) except -1 nogil:
+    """Block the row's task until no page of [lo, hi) matches `look`, if one does; 1 if it blocked."""
+    cdef int64_t slot = lo
+    cdef Task* t = &w.tasks[w.rows.task[row]]
+    while slot < hi and not matches(w, &w.slots[slot], look):
+        slot += 1
+    if slot == hi:
+        return 0
+    block(w, row, file, lo, hi, op, holder_of(w, file, slot, look))
+    t.wait = WAIT_PAGES
+    t.look = look
+    t.wait_lo = lo
+    t.wait_hi = hi
+    t.watch = slot
+    return 1
+
+
+cdef int wait_pins(World* w, int32_t row, int32_t file, int64_t at, int64_t n, int64_t lo, int64_t hi, int op) except -1 nogil:
+    """Block the row's task until the n pins that stand in the arena from `at` have all dropped."""
+    cdef Task* t = &w.tasks[w.rows.task[row]]
+    block(w, row, file, lo, hi, op, (<int32_t*>w.arena.data)[at])
+    t.wait = WAIT_PINS
+    t.wait_lo = at
+    t.wait_hi = at + n
+    t.watch = at
+    return 1
+
+
+cdef void stop_waiting(World* w, int32_t task) noexcept nogil:
+    cdef int32_t i
+    w.tasks[task].wait = WAIT_NOTHING
+    for i in range(w.n_waiting):
+        if w.waiting[i] == task:
+            w.n_waiting -= 1
+            w.waiting[i] = w.waiting[w.n_waiting]
+            return
+
+
+cdef int wake(World* w, int32_t task) except -1 nogil:
+    """Let the task run its row again now; what follows comes later by the time that it waited."""
+    cdef Task* t = &w.tasks[task]
+    stop_waiting(w, task)
+    t.shift += w.now - t.block_last
+    t.mode = DETACHED
+    t.retry = True
+    return at_row(w, task, t.last, w.now)
+
+
+cdef bint still_held(World* w, Task* t) noexcept nogil:
+    cdef const int32_t* arena = <int32_t*>w.arena.data
+    while t.watch < t.wait_hi:
+        if t.wait == WAIT_PAGES:
+            if matches(w, &w.slots[t.watch], t.look):
+                return True
+        elif w.pins[arena[t.watch]].step >= 0:
+            return True
+        t.watch += 1
+    return False
+
+
+cdef int watch_pages(World* w, int32_t task, int64_t lo, int64_t hi, int look) except -1 nogil:
+    """A blocked task from now on waits for pages of [lo, hi) instead."""
+    cdef Task* t = &w.tasks[task]
+    t.wait = WAIT_PAGES
+    t.look = look
+    t.wait_lo = lo
+    t.wait_hi = hi
+    t.watch = lo
+    if not still_held(w, t):
+        wake(w, task)
+    return 0
+
+
+cdef int recheck(World* w, int32_t file) except -1 nogil:
+    """Pins of the file dropped: wake whom nothing holds up any more."""
+    cdef int32_t i = 0, task
+    while i < w.n_waiting:
+        task = w.waiting[i]
+        if w.tasks[task].wait_file == file and not still_held(w, &w.tasks[task]):
+            wake(w, task)                # moves another waiter to place i
+        else:
+            i += 1
+    return 0
+
+
+cdef int finish_stall(World* w, int32_t task, bint unbounded) except -1 nogil:
+    """Write the stall that the task has just left, or is still in when the trace ends. One of no length is none."""
+    cdef Task* t = &w.tasks[task]
+    cdef int64_t ts = t.block_first
+    cdef int64_t dur = max(0, w.end - ts) if unbounded else w.now - ts
+    cdef int role = ROLE_KWORKER if t.kworker else ROLE_APP
+    t.block_first = -1
+    if dur == 0 and not unbounded:
+        return 0
+    if t.stall_op == OP_TRUNCATE or t.stall_op == OP_PUNCH or t.stall_op == OP_COLLAPSE or t.stall_op == OP_REFLINK:
+        role = ROLE_BREAKER
+    return stall(w, ts, dur, unbounded, t.stall_op, role, task, t.wait_file, t.stall_lo, t.stall_hi, t.stall_pin)

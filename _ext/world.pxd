@@ -1,0 +1,385 @@
+# The state of one replay: what a policy has made of the recorded events so far.
+#
+# Every pointer into recorded columns was checked by engine.Trace (lengths, and every number that is used as an index),
+# so the loop follows them without a check of its own.
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+cdef enum:
+    PAGE_BYTES = 4096
+    N_BINS = 256           # intervals of the cost series
+
+cdef enum:                 # flags of a row
+    ROW_WRITE = 1
+    ROW_SYNC = 2
+    ROW_DIRTY = 4
+    ROW_LONGTERM = 8
+    ROW_OPEN = 16
+    ROW_FAILED = 32        # the recorded call returned an error
+    ROW_RANGE = 64         # the row names its range (index is known)
+
+cdef enum:                 # flags of a page
+    PAGE_DIRTY = 1         # dirty under this policy
+    PAGE_RECORDED = 2      # dirty as recorded, whatever the policy
+    PAGE_SKIPPED = 4       # its writeback was skipped and it was never written since
+    PAGE_WRITTEN = 8       # the device wrote since the page was last cleaned
+    PAGE_MAPPED = 16       # on-demand paging: the device has it mapped
+    PAGE_CLEANED = 32      # written back under a write pin and not dirtied since
+    PAGE_HOLE = 64         # its blocks were freed and nothing touched the page since
+
+cdef enum:                 # what to look for in a range of pages
+    HELD                   # pinned
+    HELD_LONG              # pinned long-term
+    HELD_WRITE             # pinned for writing
+    HELD_DIRTY             # pinned for writing, and dirty
+    HELD_MISSED            # pinned for writing and clean, though the device may have written
+    HELD_KEPT              # pinned for writing, and dirty only because the policy kept it so
+    HELD_TORN              # pinned for writing, and the device may be writing
+    HELD_STALE             # cleaned under its write pin
+    MAPPED                 # mapped by the device
+    HOLE
+
+cdef enum:                 # states of a region
+    REGION_NEW
+    REGION_LIVE
+    REGION_REFUSED
+    REGION_REVOKED
+    REGION_DEAD
+
+cdef enum:                 # modes of a task
+    ATTACHED               # no shift: the main cursor runs its rows
+    DETACHED               # shifted: its own cursor runs them, through the heap
+    BLOCKED
+    GONE                   # killed: its later rows are removed
+
+cdef enum:                 # what a blocked task waits for
+    WAIT_NOTHING
+    WAIT_PAGES             # no page of a range matches `look`
+    WAIT_PINS              # every pin of a list has dropped
+
+cdef enum:                 # kinds of heap entries; a tie of times goes to rows, then timers in order of creation
+    AT_ROW
+    AT_ANSWER              # an owner answers a lease break
+    AT_DEADLINE            # a lease break times out
+    AT_REREGISTER
+
+
+cdef struct Rows:
+    int64_t n
+    const int64_t* ts
+    const int8_t* op
+    const int32_t* task
+    const int32_t* file
+    const int64_t* slot
+    const int64_t* nslots
+    const int64_t* npages
+    const int64_t* dur     # -1: none
+    const int64_t* bytes
+    const int32_t* pin
+    const int32_t* region
+    const uint8_t* flags
+    const int32_t* next    # next row of the same task, or -1
+
+
+cdef struct Policy:
+    int32_t admit
+    int32_t writeback
+    int32_t layout_cache
+    int32_t layout_dax
+    int32_t reclaim
+    int32_t free
+
+
+cdef struct Cost:          # of an operation on n pages: base + slope * n, in picoseconds
+    int64_t base_ps
+    int64_t slope_ps
+
+
+cdef struct Params:
+    int64_t break_time
+    int64_t timer_rounding
+    int64_t app
+    int64_t rtt
+    int64_t rounds
+    int64_t on_timeout
+    int64_t scope
+    int64_t reregister
+    int64_t revoke
+    int64_t activity
+    int64_t expire
+    int64_t interval
+    Cost reg
+    Cost dereg
+    Cost dirty
+    Cost fault
+    Cost invalidate
+    Cost copy
+
+
+cdef struct Slot:          # one page of a file, 24 bytes
+    uint32_t n_long        # active long-term pins of its current instance
+    uint32_t n_short
+    uint32_t n_write
+    int32_t holder         # the latest pin
+    int32_t born           # step at which the current instance began: an older pin holds an older instance
+    uint8_t flags
+
+
+cdef struct Pin:
+    int64_t slot           # -1: memory of no file
+    int64_t npages
+    int64_t live           # pages of it that a re-registration still covers
+    int32_t file
+    int32_t region         # -1: a short-term pin of no registration
+    int32_t task
+    uint8_t write
+    uint8_t longterm
+    int32_t step           # when it was taken, -1 while it is not active
+    int32_t before         # the file's list of active pins
+    int32_t after
+    int32_t holds          # list of freed blocks that it keeps busy
+
+
+cdef struct Region:        # an MR, or a long-term pin that belongs to none
+    int32_t first          # its pins: region_pins[first : first + n]
+    int32_t n
+    int64_t npages
+    int32_t task
+    int32_t owner          # process
+    int32_t device
+    int32_t last           # the pin that the last remote access hit
+    int32_t lease_break    # the break that revoked it, -1: revoked for good
+    uint8_t write
+    uint8_t state
+
+
+cdef struct File:
+    int64_t slot
+    int64_t nslots
+    int32_t pins           # head of its list of active pins
+    int32_t n_pins
+    int32_t n_write
+    uint8_t dax
+    uint8_t drops_late     # its pages leave the cache at cache_del rows
+
+
+cdef struct Task:
+    int64_t shift
+    int64_t stall_end      # a recorded stall that this replay removes, from its recorded end on
+    int64_t stall_dur
+    int64_t sync_end       # recorded end of its current fsync
+    int64_t op_end         # recorded end of its current layout operation
+    int64_t block_first    # start of its current stall, -1 if it is not in one
+    int64_t block_last     # start of the current wait in it
+    int64_t wait_lo        # WAIT_PAGES: slots; WAIT_PINS: places in the arena
+    int64_t wait_hi
+    int64_t watch          # the first that still holds the task up
+    int64_t stall_lo       # what the stall's row will say
+    int64_t stall_hi
+    int32_t stall_op
+    int32_t stall_pin
+    int32_t wait_file
+    int32_t op_row
+    int32_t last           # last row that ran
+    int32_t first          # first row
+    int32_t owner
+    int32_t lease_break    # latest break of the current operation, -1
+    uint8_t wait
+    uint8_t look
+    uint8_t mode
+    uint8_t retry          # the row runs again after a wait
+    uint8_t op_failed
+    uint8_t op_waited      # the replay found the pins that its layout waits are about
+    uint8_t op_reported    # its layout_break is written
+    uint8_t kworker
+
+
+cdef struct Entry:
+    int64_t time
+    int64_t order
+    int32_t kind
+    int32_t who
+    int32_t what
+
+
+cdef struct Heap:
+    Entry* at
+    int64_t n
+    int64_t room
+    int64_t timers
+
+
+cdef struct Break:
+    int32_t row
+    int32_t task
+    int32_t file
+    int32_t before         # earlier break of the same operation, -1
+    int64_t lo
+    int64_t hi
+    int64_t pins_at        # arena: pins whose drop ends the break
+    int64_t n_pins
+    int64_t regions_at     # arena: regions that will be revoked
+    int64_t n_regions
+    int64_t n_holders      # the first of them hold the file; the others go with them because the device cannot do less
+    int64_t op_done        # when the operation ends, once it has begun
+    uint8_t over           # the operation goes on
+    uint8_t ranged         # the operation's range is known
+
+
+cdef struct Hold:          # freed blocks that stay busy
+    int64_t npages
+    int32_t remaining      # pins
+
+
+cdef struct Link:          # of a pin's list of holds
+    int32_t hold
+    int32_t after
+
+
+cdef struct Buffer:
+    void* data
+    int64_t n
+    int64_t room
+
+
+cdef struct Integral:
+    int64_t n
+    int64_t since
+
+
+cdef struct ConflictRow:
+    int64_t ts
+    int64_t index
+    int64_t npages
+    int32_t cls
+    int32_t op
+    int32_t file
+    int32_t pin
+    int32_t region
+    int32_t culprit
+    int32_t victim
+
+
+cdef struct StallRow:
+    int64_t ts
+    int64_t dur
+    int64_t index
+    int64_t npages
+    int32_t unbounded
+    int32_t op
+    int32_t role
+    int32_t task
+    int32_t file
+    int32_t pin
+    int32_t region
+
+
+cdef struct RefusalRow:
+    int64_t ts
+    int64_t index
+    int64_t npages
+    int32_t reason
+    int32_t task
+    int32_t file
+    int32_t pin
+    int32_t region
+
+
+cdef struct RevocationRow:
+    int64_t ts
+    int64_t npages
+    int32_t reason
+    int32_t op
+    int32_t task
+    int32_t breaker
+    int32_t file
+    int32_t region
+
+
+cdef struct World:
+    Rows rows
+    Policy policy
+    Params params
+    # entities
+    Slot* slots
+    int64_t n_slots
+    Pin* pins
+    int32_t n_pins
+    Region* regions
+    int32_t n_regions
+    const int32_t* region_pins
+    File* files
+    int32_t n_files
+    Task* tasks
+    int32_t n_tasks
+    int32_t n_owners
+    # how slots lie in files: runs of consecutive pages
+    const int64_t* run_slot
+    const int64_t* run_index
+    int64_t n_runs
+    int64_t run            # the last one found
+    # time
+    int64_t first
+    int64_t end
+    int64_t now
+    int64_t main           # next row of the main cursor
+    int32_t step           # counts what was processed
+    int32_t current        # the task whose row runs, -1 in a timer
+    Heap heap
+    int32_t* waiting       # blocked tasks
+    int32_t n_waiting
+    uint8_t active         # the device is assumed to write all the time
+    uint8_t over           # the trace's end has passed
+    # leases
+    Buffer breaks          # Break
+    Buffer arena           # int32_t
+    int32_t* mark          # per region: the break that lists it, plus one
+    int64_t* owner_ns      # per owner: scratch
+    # blocks
+    Buffer holds           # Hold
+    Buffer links           # Link
+    # writeback
+    int64_t* written       # per slot: when a page that stays dirty was last written; bounce policies only
+    # outcomes
+    Buffer conflicts
+    Buffer stalls
+    Buffer refusals
+    Buffer revocations
+    Integral unreclaimable
+    Integral held
+    int64_t bin_ns
+    uint64_t* bins         # [metric][interval]
+
+
+cdef inline bint matches(World* w, Slot* page, int look) noexcept nogil:
+    if look == HELD:
+        return (page.n_long | page.n_short) != 0
+    if look == HELD_LONG:
+        return page.n_long != 0
+    if look == MAPPED:
+        return (page.flags & PAGE_MAPPED) != 0
+    if look == HOLE:
+        return (page.flags & PAGE_HOLE) != 0
+    if page.n_write == 0:
+        return False
+    if look == HELD_WRITE:
+        return True
+    if look == HELD_DIRTY:
+        return (page.flags & PAGE_DIRTY) != 0
+    if look == HELD_MISSED:
+        return (page.flags & PAGE_DIRTY) == 0 and (w.active or (page.flags & PAGE_WRITTEN) != 0)
+    if look == HELD_KEPT:
+        return (page.flags & (PAGE_DIRTY | PAGE_RECORDED)) == PAGE_DIRTY
+    if look == HELD_TORN:
+        return w.active or (page.flags & PAGE_WRITTEN) != 0
+    return (page.flags & (PAGE_DIRTY | PAGE_CLEANED)) == PAGE_CLEANED     # HELD_STALE
+
+
+cdef inline int64_t price(Cost cost, int64_t npages) noexcept nogil:
+    """Nanoseconds, rounded to nearest."""
+    return (cost.base_ps + cost.slope_ps * npages + 500) // 1000
+
+
+cdef int push(Buffer* buffer, const void* item, size_t size) except -1 nogil
+cdef void release(World* w) noexcept nogil
+cdef int allocate(World* w) except -1 nogil

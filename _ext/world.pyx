@@ -1,0 +1,77 @@
+"""The memory of one replay: allocated at its start, grown as outcomes come, freed at its end."""
+
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from replay._ext.decisions cimport N_METRICS, WB_BOUNCE, WB_BOUNCE_SYNC
+from replay._ext.world cimport Buffer, File, N_BINS, Pin, Region, Slot, Task, World
+
+
+cdef int push(Buffer* buffer, const void* item, size_t size) except -1 nogil:
+    """Append one item; 0, or MemoryError."""
+    cdef int64_t room
+    cdef void* data
+    if buffer.n == buffer.room:
+        room = 256 if buffer.room == 0 else buffer.room * 2
+        data = realloc(buffer.data, <size_t>room * size)
+        if data == NULL:
+            with gil:
+                raise MemoryError(f"{room} outcome rows of {size} bytes")
+        buffer.data = data
+        buffer.room = room
+    memcpy(<char*>buffer.data + buffer.n * <int64_t>size, item, size)
+    buffer.n += 1
+    return 0
+
+
+cdef void* zeros(int64_t n, size_t size) except? NULL nogil:
+    cdef void* data = calloc(<size_t>(n if n > 0 else 1), size)
+    if data == NULL:
+        with gil:
+            raise MemoryError(f"{n} items of {size} bytes")
+    return data
+
+
+cdef int allocate(World* w) except -1 nogil:
+    """Make what the sizes in `w` ask for; pins, regions, files and tasks are filled in by the caller."""
+    cdef int64_t i
+    w.slots = <Slot*>zeros(w.n_slots, sizeof(Slot))
+    for i in range(w.n_slots):
+        w.slots[i].holder = -1
+        w.slots[i].born = -1
+    w.pins = <Pin*>zeros(w.n_pins, sizeof(Pin))
+    w.regions = <Region*>zeros(w.n_regions, sizeof(Region))
+    w.files = <File*>zeros(w.n_files, sizeof(File))
+    w.tasks = <Task*>zeros(w.n_tasks, sizeof(Task))
+    w.waiting = <int32_t*>zeros(w.n_tasks, sizeof(int32_t))
+    w.mark = <int32_t*>zeros(w.n_regions, sizeof(int32_t))
+    w.owner_ns = <int64_t*>zeros(w.n_owners, sizeof(int64_t))
+    w.bins = <uint64_t*>zeros(N_METRICS * N_BINS, sizeof(uint64_t))
+    if w.policy.writeback == WB_BOUNCE or w.policy.writeback == WB_BOUNCE_SYNC:
+        w.written = <int64_t*>zeros(w.n_slots, sizeof(int64_t))
+        for i in range(w.n_slots):
+            w.written[i] = -1
+    return 0
+
+
+cdef void release(World* w) noexcept nogil:
+    free(w.slots)
+    free(w.pins)
+    free(w.regions)
+    free(w.files)
+    free(w.tasks)
+    free(w.waiting)
+    free(w.mark)
+    free(w.owner_ns)
+    free(w.bins)
+    free(w.written)
+    free(w.heap.at)
+    free(w.breaks.data)
+    free(w.arena.data)
+    free(w.holds.data)
+    free(w.links.data)
+    free(w.conflicts.data)
+    free(w.stalls.data)
+    free(w.refusals.data)
+    free(w.revocations.data)

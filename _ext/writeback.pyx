@@ -1,0 +1,192 @@
+"""The `writeback` decision: what happens when a page with a write pin is about to be written.
+
+DAX pages are never written back. An fsync comes before the writes that it starts, so what a policy has kept dirty is
+met there first: the recording, whose kernel had cleaned those pages, need not show a write of them.
+"""
+
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
+
+from replay._ext.scheduler cimport shift, wait_pages
+from replay._ext.decisions cimport (
+    BOUNCE_BYTES, FSYNC_MISSES_PINNED, REWRITE_BYTES, TORN_SNAPSHOT, WB_BOUNCE, WB_BOUNCE_SYNC, WB_HOLD, WB_INVALIDATE,
+    WB_WHILE_PINNED,
+)
+from replay._ext.device cimport unmap_range
+from replay._ext.ops cimport OP_FSYNC, OP_WRITEBACK
+from replay._ext.outcomes cimport charge, report
+from replay._ext.pages cimport flush_until_now
+from replay._ext.world cimport (
+    File, HELD_DIRTY, HELD_KEPT, HELD_MISSED, HELD_TORN, HELD_WRITE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_MAPPED,
+    PAGE_RECORDED,    PAGE_SKIPPED, PAGE_WRITTEN, Pin, ROW_OPEN, ROW_SYNC, Rows, Slot, Task, World, matches, price,
+)
+
+
+# -- one page ---------------------------------------------------------------------------------------------------------
+
+cdef inline void clean(Slot* page) noexcept nogil:
+    page.flags &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
+    if page.n_write != 0:
+        page.flags |= PAGE_CLEANED
+
+
+cdef inline void skip(Slot* page) noexcept nogil:
+    """The recorded kernel cleaned the page; here it stays dirty and unwritten."""
+    page.flags = (page.flags | PAGE_DIRTY | PAGE_SKIPPED) & ~PAGE_RECORDED
+
+
+cdef void bounce(World* w, int64_t slot) noexcept nogil:
+    """Write a copy; the page stays dirty. `written` keeps when, for the periodic flusher."""
+    cdef Slot* page = &w.slots[slot]
+    flush_until_now(w, slot)
+    charge(w, BOUNCE_BYTES, PAGE_BYTES)
+    page.flags = (page.flags | PAGE_DIRTY) & ~(PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
+    w.written[slot] = w.now
+
+
+# -- wb_start ---------------------------------------------------------------------------------------------------------
+
+cdef inline bint is_sync(World* w, int32_t row) noexcept nogil:
+    """For data integrity: told by the row, or inside the task's own fsync."""
+    return (w.rows.flags[row] & ROW_SYNC) != 0 or w.rows.ts[row] < w.tasks[w.rows.task[row]].sync_end
+
+
+cdef inline int op_of(World* w, int32_t row) noexcept nogil:
+    """The operation that writes: the task's own fsync, or writeback by itself."""
+    return OP_FSYNC if w.rows.ts[row] < w.tasks[w.rows.task[row]].sync_end else OP_WRITEBACK
+
+
+cdef int on_wb_start(World* w, int32_t row) except -1 nogil:
+    cdef Rows* rows = &w.rows
+    cdef int64_t lo = rows.slot[row], hi = lo + rows.nslots[row], slot
+    cdef int32_t file = rows.file[row]
+    cdef int choice = w.policy.writeback
+    cdef bint held = False
+    if hi == lo or w.files[file].dax:
+        return 0
+    if choice == WB_INVALIDATE:
+        unmap_range(w, file, lo, hi, True)
+        return write_invalidated(w, row, lo, hi)
+    for slot in range(lo, hi):
+        if w.slots[slot].n_write != 0:
+            held = True
+        else:
+            clean(&w.slots[slot])
+    if not held:
+        return 0
+    if choice == WB_HOLD:
+        return hold(w, row, lo, hi)
+    if choice == WB_BOUNCE or choice == WB_BOUNCE_SYNC:
+        return bounce_row(w, row, lo, hi)
+    return write(w, row, lo, hi)
+
+
+cdef int write(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
+    cdef int64_t slot
+    report(w, WB_WHILE_PINNED, op_of(w, row), w.rows.file[row], lo, hi, HELD_WRITE, w.rows.task[row])
+    for slot in range(lo, hi):
+        clean(&w.slots[slot])
+    return 0
+
+
+cdef int write_invalidated(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
+    """After the device let go. Short-term pins are no MMU notifier's business: they conflict as under `write`.
+
+    A page that an always active device mapped again at once is dirty again.
+    """
+    cdef int64_t slot
+    cdef uint8_t dirty
+    report(w, WB_WHILE_PINNED, op_of(w, row), w.rows.file[row], lo, hi, HELD_WRITE, w.rows.task[row])
+    for slot in range(lo, hi):
+        dirty = w.slots[slot].flags & PAGE_DIRTY if w.slots[slot].flags & PAGE_MAPPED else 0
+        clean(&w.slots[slot])
+        w.slots[slot].flags |= dirty
+    return 0
+
+
+cdef int hold(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
+    """Background writeback passes over pinned pages; writeback for integrity waits for the last write pin."""
+    cdef int64_t slot
+    if is_sync(w, row):
+        return wait_pages(w, row, w.rows.file[row], lo, hi, HELD_WRITE, op_of(w, row))
+    for slot in range(lo, hi):
+        if w.slots[slot].n_write != 0:
+            skip(&w.slots[slot])
+    return 0
+
+
+cdef int bounce_row(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
+    cdef int64_t slot, n = 0
+    if w.policy.writeback == WB_BOUNCE_SYNC and not is_sync(w, row):
+        for slot in range(lo, hi):
+            if w.slots[slot].n_write != 0:
+                skip(&w.slots[slot])
+        return 0
+    report(w, TORN_SNAPSHOT, op_of(w, row), w.rows.file[row], lo, hi, HELD_TORN, w.rows.task[row])
+    for slot in range(lo, hi):
+        if w.slots[slot].n_write != 0:
+            bounce(w, slot)
+            n += 1
+    return shift(w, w.current, price(w.params.copy, n))
+
+
+# -- fsync ------------------------------------------------------------------------------------------------------------
+
+cdef bint pinned_hull(World* w, int32_t row, int64_t* lo, int64_t* hi) noexcept nogil:
+    """The slots between the first and the last active write pin of the row's file, within the row's range if it has one."""
+    cdef File* file = &w.files[w.rows.file[row]]
+    cdef int64_t least = INT64_MAX, most = 0
+    cdef int32_t p = file.pins
+    while p >= 0:
+        if w.pins[p].write:
+            least = min(least, w.pins[p].slot)
+            most = max(most, w.pins[p].slot + w.pins[p].live)
+        p = w.pins[p].after
+    if w.rows.nslots[row] > 0:
+        least = max(least, w.rows.slot[row])
+        most = min(most, w.rows.slot[row] + w.rows.nslots[row])
+    lo[0] = least
+    hi[0] = most
+    return least < most
+
+
+cdef int on_fsync(World* w, int32_t row) except -1 nogil:
+    cdef Rows* rows = &w.rows
+    cdef int32_t file = rows.file[row]
+    cdef Task* task = &w.tasks[rows.task[row]]
+    cdef int64_t lo = 0, hi = 0
+    task.sync_end = INT64_MAX if rows.flags[row] & ROW_OPEN else rows.ts[row] + max(0, rows.dur[row])
+    if file < 0 or w.files[file].dax or w.files[file].n_write == 0 or not pinned_hull(w, row, &lo, &hi):
+        return 0
+    if not task.retry:
+        report(w, FSYNC_MISSES_PINNED, OP_FSYNC, file, lo, hi, HELD_MISSED, rows.task[row])
+    if w.policy.writeback == WB_HOLD:
+        return wait_pages(w, row, file, lo, hi, HELD_DIRTY, OP_FSYNC)
+    if w.policy.writeback == WB_BOUNCE or w.policy.writeback == WB_BOUNCE_SYNC:
+        return bounce_kept(w, row, lo, hi)
+    return 0
+
+
+cdef int bounce_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
+    """Pages that only the policy keeps dirty are written by this fsync too: again, if they ever were before."""
+    cdef int64_t slot, n = 0
+    cdef int32_t file = w.rows.file[row]
+    for slot in range(lo, hi):
+        if not matches(w, &w.slots[slot], HELD_KEPT):
+            continue
+        if matches(w, &w.slots[slot], HELD_TORN):
+            report(w, TORN_SNAPSHOT, OP_FSYNC, file, slot, slot + 1, HELD_TORN, w.rows.task[row])
+        if not w.slots[slot].flags & PAGE_SKIPPED:
+            charge(w, REWRITE_BYTES, PAGE_BYTES)
+        bounce(w, slot)
+        n += 1
+    return shift(w, w.current, price(w.params.copy, n))
+
+
+cdef int flush_to_end(World* w) except -1 nogil:
+    """At the trace's end: what the periodic flusher wrote until now of pages that are still kept dirty."""
+    cdef int64_t slot
+    if w.written != NULL:
+        for slot in range(w.n_slots):
+            if w.slots[slot].n_write != 0:
+                flush_until_now(w, slot)
+    return 0

@@ -1,0 +1,147 @@
+"""The timing model's parameters: every number that the trace cannot tell, with where its default comes from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from replay.errors import UsageError
+from replay.units import Cost, format_cost, format_duration, parse_cost, parse_duration
+
+Value = int | str | Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One parameter. `kind`: duration, cost, count, or choice (the first choice is the default)."""
+
+    name: str
+    kind: str
+    default: str
+    source: str
+    doc: str
+    choices: tuple[str, ...] = ()
+
+    def parse(self, text: str) -> Value:
+        if self.kind == "duration":
+            return parse_duration(text, self.name)
+        if self.kind == "cost":
+            return parse_cost(text, self.name)
+        if self.kind == "count":
+            if not text.isascii() or not text.isdigit() or int(text) > 1000:
+                raise UsageError(f"{self.name}: {text!r} is not a whole number from 0 to 1000")
+            return int(text)
+        if text not in self.choices:
+            raise UsageError(f"{self.name}: {text!r} is not one of {', '.join(self.choices)}", hint=suggest(text, self.choices))
+        return text
+
+    def show(self, value: Value) -> str:
+        """The canonical text of a value: two ways to write the same value show the same."""
+        if isinstance(value, Cost):
+            return format_cost(value)
+        if self.kind == "duration" and isinstance(value, int):
+            return format_duration(value)
+        return str(value)
+
+
+def _choice(name: str, choices: str, source: str, doc: str) -> Param:
+    options = tuple(choices.split())
+    return Param(name, "choice", options[0], source, doc, options)
+
+
+PARAMS = (
+    Param("lease.break_time", "duration", "45s", "fs/locks.c, sysctl fs.lease-break-time", "How long a lease break waits for the holder."),
+    Param(
+        "lease.timer_rounding",
+        "duration",
+        "0",
+        "timer wheel: up to 2.048 s at HZ=250, 4.096 s at HZ=1000; 46.68 s observed for 45 s on 6.18",
+        "Added to a lease break's time-out.",
+    ),
+    Param("lease.app", "duration", "1ms", "inference: sweep 1 ms .. 600 s", "How long the holder's program takes to react to a break."),
+    Param("lease.rtt", "duration", "10us", "inference", "Round trip to the remote side."),
+    Param("lease.rounds", "count", "2", "inference", "Round trips until the remote side has stopped."),
+    _choice(
+        "lease.on_timeout",
+        "wait fail_io kill",
+        "the seed mail: block waiting, or fail future IO and drop the pins",
+        "What a timed-out break does.",
+    ),
+    _choice("lease.scope", "inode range", "fs/locks.c breaks per inode; Ira Weiny proposed sub-ranges", "Whose lease an operation breaks."),
+    _choice("lease.reregister", "after_op never", "inference", "Whether owners register again once the operation is done."),
+    _choice(
+        "hw.revoke",
+        "mr ucontext device none",
+        "Jan Kara, 11 Feb 2019: one big kill-everything call",
+        "The least that the device can revoke.",
+    ),
+    Param("mr.reg", "cost", "50us+0.375us/page", "Mooncake PR 855; libfabric issue 4738 agrees", "Registering an MR."),
+    Param("mr.dereg", "cost", "20us+0.09us/page", "Mooncake PR 855", "Deregistering an MR."),
+    Param("mr.dirty", "cost", "0.3us/page", "inference", "Dirtying the clean pages of a writable MR at its release."),
+    Param("odp.fault", "cost", "220us+0.127us/page", "Lesokhin, ASPLOS 2017 (secondary table)", "A device page fault."),
+    Param("odp.invalidate", "cost", "50us", "inference: 5 .. 200 us", "Taking pages from the device's page table."),
+    Param("bounce.copy", "cost", "0.78us/page", "kernel series on bounced direct IO, 2026", "Copying pages to a bounce buffer."),
+    Param(
+        "writeback.service",
+        "cost",
+        "100us+1.907us/page",
+        "100 us and 2 GiB/s",
+        "Writing pages where the trace does not show how long it took; no outcome depends on it yet.",
+    ),
+    Param("writeback.expire", "duration", "30s", "vm.dirty_expire_centisecs", "Age at which the periodic flusher writes a dirty page."),
+    Param("writeback.interval", "duration", "5s", "vm.dirty_writeback_centisecs", "How often the periodic flusher wakes; 0: never."),
+    _choice(
+        "remote.activity",
+        "recorded always",
+        "soft-RoCE shows remote accesses, hardware does not",
+        "recorded: as the trace shows, and where it shows none as with always: each MR may be written at any time while it lives.",
+    ),
+)
+
+BY_NAME = {param.name: param for param in PARAMS}
+
+
+def suggest(text: str, known: Iterable[str]) -> str | None:
+    """A hint for a name that does not exist."""
+    near = difflib.get_close_matches(text, list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else None
+
+
+def parse_params(given: Mapping[str, str]) -> dict[str, Value]:
+    """Every parameter with its value: the given ones, and the defaults of the others."""
+    for name in given:
+        if name not in BY_NAME:
+            raise UsageError(f"no parameter is called {name!r}", hint=suggest(name, BY_NAME) or "see replay run --help")
+    return {param.name: param.parse(given.get(param.name, param.default)) for param in PARAMS}
+
+
+def parse_assignments(given: Iterable[str]) -> dict[str, str]:
+    """NAME=VALUE arguments of a command line; the last of a name counts."""
+    values = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--param {text}: expected NAME=VALUE, such as lease.app=5ms")
+        values[name.strip()] = value.strip()
+    parse_params(values)
+    return values
+
+
+def show_params(values: Mapping[str, Value]) -> dict[str, str]:
+    """The canonical texts, in the order of PARAMS."""
+    return {param.name: param.show(values[param.name]) for param in PARAMS}
+
+
+def numbers(values: Mapping[str, Value], order: Iterable[str]) -> list[int]:
+    """The values as the engine takes them: nanoseconds, numbers of choices, costs as base and slope in picoseconds."""
+    result: list[int] = []
+    for name in order:
+        value = values[name]
+        if isinstance(value, Cost):
+            result += [value.base_ps, value.slope_ps]
+        elif isinstance(value, str):
+            result.append(BY_NAME[name].choices.index(value))
+        else:
+            result.append(value)
+    return result

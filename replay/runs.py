@@ -1,0 +1,125 @@
+"""Runs: one trace replayed under policies, all over the same columns, and the outcome stored.
+
+A run's id comes from trace, policy, parameters and the engine's version: asking again finds the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from replay._ext.engine import DECISIONS, ENGINE_VERSION, PARAMS, replay
+from replay.columns import Recorded, read_recorded
+from replay.outcomes import RunName, outcome_tables
+from replay.params import Value, numbers, parse_params, show_params
+from replay.parquet import write_table
+from replay.policies import BUILTIN, Policy, find_policy
+from replay.store import Entry, Store, content_id
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["BUILTIN", "DECISIONS", "RunSummary", "replay_tables", "run"]
+
+# Called after each run with how many are done, and of how many.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A stored run. `already`: it was there before. `rows`: how many each outcome table has."""
+
+    entry: Entry
+    policy: str
+    already: bool
+    rows: Mapping[str, int]
+
+    @property
+    def run(self) -> str:
+        return self.entry.id
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a run answers."""
+
+    name: RunName
+    policy: Policy
+    values: Mapping[str, Value]
+
+    def row(self) -> dict[str, str]:
+        """Its row of table runs."""
+        return {
+            "run": self.name.run,
+            "policy": self.name.policy,
+            "trace": self.name.trace,
+            "params": json.dumps(show_params(self.values)),
+            "decisions": json.dumps(self.policy.decisions()),
+            "engine": ENGINE_VERSION,
+        }
+
+
+def _ask(trace: str, policy: Policy, given: Mapping[str, str]) -> _Question:
+    values = parse_params({**dict(policy.params), **given})
+    texts = (json.dumps(show_params(values)), json.dumps(policy.decisions()))
+    run_id = content_id("runs", trace, policy.name, *texts, ENGINE_VERSION)
+    return _Question(RunName(run_id, policy.name, trace), policy, values)
+
+
+def replay_tables(recorded: Recorded, policy: Policy, values: Mapping[str, Value], name: RunName) -> dict[str, pa.Table]:
+    """One replay, in memory: the outcome tables."""
+    choices = np.array(policy.numbers(), np.int64)
+    outcome = replay(recorded.trace, choices, np.array(numbers(values, PARAMS), np.int64))
+    return outcome_tables(outcome, recorded, name)
+
+
+def _store(store: Store, question: _Question, recorded: Recorded) -> RunSummary:
+    tables = replay_tables(recorded, question.policy, question.values, question.name)
+    rows = {name: table.num_rows for name, table in tables.items()}
+    with store.stage("runs", question.name.run) as stage:
+        for name, table in tables.items():
+            write_table(stage.path / f"{name}.parquet", table)
+        stage.commit({"row": question.row(), "rows": rows})
+    entry = store.find("runs", question.name.run)
+    assert entry is not None  # just committed, by us or by another writer with the same answer
+    return RunSummary(entry, question.name.policy, False, rows)
+
+
+def run(
+    store: Store,
+    trace_id: str,
+    policies: Sequence[str] = (),
+    params: Mapping[str, str] | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    user: Mapping[str, Policy] | None = None,
+) -> list[RunSummary]:
+    """Replay a trace of the store under each policy (by default every built-in one), `jobs` at a time.
+
+    Summaries come in the order of the policies. UsageError before anything runs if a name or a parameter is wrong.
+    """
+    trace = store.resolve_trace(trace_id)
+    names = list(dict.fromkeys(policies or [policy.name for policy in BUILTIN]))
+    questions = [_ask(trace.id, find_policy(name, user), params or {}) for name in names]
+    done: dict[str, RunSummary] = {}
+    for question in questions:
+        entry = store.find("runs", question.name.run)
+        if entry is not None:
+            done[question.name.run] = RunSummary(entry, question.name.policy, True, entry.manifest["rows"])
+    missing = [question for question in questions if question.name.run not in done]
+    if progress:
+        progress(len(done), len(questions))
+    if missing:
+        recorded = read_recorded(trace.path)
+        with ThreadPoolExecutor(jobs or min(len(missing), os.cpu_count() or 1), thread_name_prefix="replay") as pool:
+            for summary in pool.map(lambda question: _store(store, question, recorded), missing):
+                done[summary.run] = summary
+                if progress:
+                    progress(len(done), len(questions))
+    return [done[question.name.run] for question in questions]
