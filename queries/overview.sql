@@ -10,7 +10,8 @@
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
 --
--- Section Data at risk: page events where what is on disk may not be what the device wrote.
+-- Section Data at risk: page events where what is on disk may not be what the device wrote. What a policy refuses (below)
+--   never happens: a zero beside refused pages is work not done, not safety.
 -- Column traces [count]: Traces that it was run on.
 -- Column at_risk_bytes [bytes] "data/at risk": Bytes of the conflicts of risk corruption; a page counts each time.
 -- Column at_risk_pages [count] "pages": The same in pages.

@@ -36,6 +36,10 @@ FormatOption = Annotated[FormatName, typer.Option("--format", help="How to print
 OutputOption = Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write into this file instead of stdout.")]
 TraceOption = Annotated[str | None, typer.Option("--trace", metavar="TRACE", help="A trace: id, its beginning, or source file name.")]
 
+PolicyFileOption = Annotated[
+    str | None, typer.Option("--policy-file", metavar="FILE", help="TOML with policies of your own: a table [policy.NAME] for each.")
+]
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -89,6 +93,7 @@ def run(
         list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter, such as lease.app=5ms; may be given again.")
     ] = None,
     trace: TraceOption = None,
+    policy_file: PolicyFileOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Threads; default: one per CPU.")] = None,
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
@@ -98,9 +103,11 @@ def run(
 
     Without --policy under every built-in one, without --trace all traces of the store. Asking the same again costs nothing.
     """
+    from replay.commands import RunRequest
     from replay.commands import run as command
 
-    command(_store_path(context, store), policy or [], param or [], trace, jobs, form.value, output)
+    wanted = RunRequest(_store_path(context, store), policy or (), param or (), trace, jobs, policy_file)
+    command(wanted, form.value, output)
 
 
 @app.command()
@@ -157,14 +164,14 @@ def sql(
 
 
 @app.command()
-def policies(form: FormatOption = FormatName.table, output: OutputOption = None) -> None:
+def policies(policy_file: PolicyFileOption = None, form: FormatOption = FormatName.table, output: OutputOption = None) -> None:
     """Print what each policy decides.
 
     One line per built-in policy, one column for each of the five decisions.
     """
     from replay.commands import policies as command
 
-    command(form.value, output)
+    command(policy_file, form.value, output)
 
 
 @app.command()

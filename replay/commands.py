@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replay.console import Bar, put, say, show
@@ -14,6 +15,18 @@ from replay.store import Entry, Store
 
 if TYPE_CHECKING:
     from replay.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What `replay run` is asked to do; no policies and no trace mean all of them."""
+
+    store: str
+    policies: Sequence[str] = ()
+    params: Sequence[str] = ()
+    trace: str | None = None
+    jobs: int | None = None
+    policy_file: str | None = None
 
 
 def ingest(store_path: str, paths: Sequence[str]) -> int:
@@ -36,51 +49,43 @@ def ingest(store_path: str, paths: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def run(
-    store_path: str, names: Sequence[str], params: Sequence[str], trace: str | None, jobs: int | None, form: Format, output: str | None
-) -> None:
+def run(wanted: RunRequest, form: Format, output: str | None) -> None:
     """Replay, and show a line for each run."""
     from replay import runs
-    from replay.policies import POLICIES
+    from replay.params import parse_assignments
+    from replay.policies import BY_NAME, read_policies
     from replay.session import Session
 
-    store = Store(store_path)
-    settings = _settings(params)
-    entries = [store.resolve_trace(trace)] if trace else store.traces()
+    store = Store(wanted.store)
+    settings = parse_assignments(wanted.params)
+    user = read_policies(wanted.policy_file) if wanted.policy_file else {}
+    entries = [store.resolve_trace(wanted.trace)] if wanted.trace else store.traces()
     if not entries:
-        raise ReplayError("there is no trace to replay", where=store_path, hint="add one with: replay ingest TRACE")
-    chosen = list(names) or list(POLICIES)
+        raise ReplayError("there is no trace to replay", where=wanted.store, hint="add one with: replay ingest TRACE")
     if len(entries) > 1:
         say(f"replaying all {len(entries)} traces; choose one with --trace")
-    done: list[str] = []
-    for number, entry in enumerate(entries):
+    names = list(wanted.policies) or [*BY_NAME, *user]
+    done = []
+    for entry in entries:
         with Bar(f"replaying {entry.row['source']}") as bar:
-            bar.update(number, len(entries))
-            done += runs.run(store, entry.id, chosen, settings, jobs)
+            done += runs.run(store, entry.id, names, settings, wanted.jobs, bar.update, user)
+    kept = sum(summary.already for summary in done)
+    if kept:
+        say(f"{kept} of {len(done)} runs were in the store already")
     with Session(store) as session:
-        _show_runs(session, done, form, output)
+        _show_runs(session, [summary.run for summary in done], form, output)
 
 
 def _show_runs(session: Session, done: Sequence[str], form: Format, output: str | None) -> None:
     from replay import reports
 
-    report = reports.load("runs")
-    table = reports.run(session, report, {"runs": " ".join(done)})
+    found = reports.load("runs")
+    table = reports.run(session, found, {"runs": " ".join(done)})
     if form == "table" and output is None:
-        put(reports.as_text(report, table))
+        put(reports.as_text(found, table))
         say("compare them: replay report")
     else:
         show(table, form, output)
-
-
-def _settings(params: Sequence[str]) -> dict[str, str]:
-    settings = {}
-    for param in params:
-        name, equals, value = param.partition("=")
-        if not equals:
-            raise UsageError(f"--param {param}: expected NAME=VALUE", hint="for example --param lease.app=5ms")
-        settings[name.strip()] = value.strip()
-    return settings
 
 
 def report(store_path: str, name: str, values: Mapping[str, str | int | None], form: Format, output: str | None) -> None:
@@ -123,9 +128,9 @@ def _with_runs(store: Store, traces: Sequence[Entry], policy: object) -> list[En
 
 
 def _unknown_policy(policy: str, known: Sequence[str]) -> ReplayError:
-    from replay.policies import resolve
+    from replay.policies import find_policy
 
-    resolve(policy)  # a name that does not exist is refused there, with the nearest one
+    find_policy(policy)  # a name that does not exist is refused there, with the nearest one
     return ReplayError(
         f"policy '{policy}' has not been replayed yet", hint=f"first: replay run --policy {policy}; so far: {', '.join(known)}"
     )
@@ -171,11 +176,14 @@ def print_views(store_path: str, output: str | None) -> None:
         out.write(text.encode())
 
 
-def policies(form: Format, output: str | None) -> None:
+def policies(policy_file: str | None, form: Format, output: str | None) -> None:
     """The decision table."""
-    from replay.policies import decision_table
+    import pyarrow as pa
 
-    show(decision_table(), form, output)
+    from replay.policies import list_policies, read_policies
+
+    user = read_policies(policy_file).values() if policy_file else ()
+    show(pa.Table.from_pylist(list_policies(user)), form, output)
 
 
 def validate(store_path: str, trace: str | None, misses: bool, form: Format, output: str | None) -> None:

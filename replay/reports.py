@@ -15,6 +15,7 @@ not shown, that marks a duration without an end. In a title "/" begins a new lin
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -93,10 +94,8 @@ def internal_views() -> list[str]:
     """CREATE VIEW statements for queries/_*.sql, in order of name."""
     folder = files("replay.queries")
     found = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith("_") and entry.name.endswith(".sql"))
-    return [
-        f"CREATE OR REPLACE VIEW {name.removesuffix('.sql')} AS {folder.joinpath(name).read_text(encoding='utf-8').rstrip().removesuffix(';')}"
-        for name in found
-    ]
+    texts = {name.removesuffix(".sql"): folder.joinpath(name).read_text(encoding="utf-8") for name in found}
+    return [f"CREATE OR REPLACE VIEW {name} AS\n{text}" for name, text in texts.items()]
 
 
 def run(session: Session, report: Report, values: Mapping[str, str | int | None]) -> pa.Table:
@@ -123,9 +122,9 @@ def as_text(report: Report, table: pa.Table) -> str:
         shown = [name for name in section.columns if name not in flags]
         empty = [name for name in shown if rows and not any(row[name] for row in rows)]
         filled = {name: heads[name] for name in (*keys, *shown) if name not in empty}
-        lead = f"{section.title}: {section.text}\n" if section.title else ""
+        lead = textwrap.fill(f"{section.title}: {section.text}", 100) + "\n" if section.title else ""
         absent = ", ".join(heads[name].title.replace("/", " ").replace("- ", "-") for name in empty)
-        parts.append(lead + text_table(filled, rows) + (f"None anywhere: {absent}.\n" if empty else ""))
+        parts.append(lead + text_table(filled, rows) + (textwrap.fill(f"None anywhere: {absent}.", 100) + "\n" if empty else ""))
     return "\n".join(parts)
 
 

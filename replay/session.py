@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from replay.errors import ReplayError, UsageError
+from replay.params import PARAMS
+from replay.policies import BUILTIN
 from replay.reports import internal_views
 from replay.store import Store
 from replay.views import declared_views, quote, raw_views
@@ -130,21 +131,14 @@ def views_script(store: Store) -> str:
 
 
 def settings_tables() -> str:
-    """Tables `policies` and `parameters`: the order of policies and the defaults, for reports to join."""
-    try:
-        from replay.params import PARAMETERS
-        from replay.policies import POLICIES
-    except ImportError:
-        return (
-            "CREATE VIEW policies AS SELECT 0 AS position, 'none' AS policy;"
-            "CREATE VIEW parameters AS SELECT '' AS parameter, '' AS default_value"
-        )
-
-    policies = ", ".join(f"({number}, {quote(name)})" for number, name in enumerate(POLICIES))
-    parameters = ", ".join(f"({quote(parameter.name)}, {quote(json.dumps(parameter.default))})" for parameter in PARAMETERS)
+    """Views `policies` and `parameters`: the order of policies and the defaults, for reports to join."""
+    policies = ", ".join(f"({number}, {quote(policy.name)})" for number, policy in enumerate(BUILTIN))
+    parameters = ", ".join(
+        f"({quote(param.name)}, {quote(param.show(param.parse(param.default)))}, {quote(param.doc)})" for param in PARAMS
+    )
     return (
-        f"CREATE VIEW policies AS SELECT * FROM (VALUES {policies}) AS t(position, policy);"
-        f"CREATE VIEW parameters AS SELECT * FROM (VALUES {parameters}) AS t(parameter, default_value)"
+        f"CREATE OR REPLACE VIEW policies AS SELECT * FROM (VALUES {policies}) AS t(position, policy);\n"
+        f"CREATE OR REPLACE VIEW parameters AS SELECT * FROM (VALUES {parameters}) AS t(parameter, default_value, doc);\n"
     )
 
 

@@ -65,7 +65,7 @@ def validate(store: Store, entries: Sequence[Entry]) -> Validation:
     from replay import runs
 
     probes = {entry.id: _probe(entry) for entry in entries}
-    none = {entry.id: runs.run(store, entry.id, ["none"], {}, 1)[0] for entry in entries if probes[entry.id]}
+    none = {entry.id: runs.run(store, entry.id, ["none"])[0].run for entry in entries if probes[entry.id]}
     rows, misses = [], []
     with Session(store) as session:
         for entry in entries:

@@ -1,0 +1,77 @@
+"""Stores with traces and runs made of rows, for tests of what comes after ingest and replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from replay.parquet import write_table
+from replay.schema import RUN_TABLES, TRACE_TABLES
+from replay.store import Entry, Store
+
+Rows = Sequence[Mapping[str, Any]]
+TRACE = "t00000000000a"
+EMPTY_FOUND: dict[str, Any] = {
+    "operations": {},
+    "tracepoints": 0,
+    "mapped_records": 0,
+    "mrs": 0,
+    "mrs_refused": 0,
+    "files": 0,
+    "pinned_pages": 0,
+    "pin_calls": 0,
+    "losses": [],
+}
+
+
+def add_trace(
+    store: Store,
+    trace: str = TRACE,
+    source: str = "work.dat",
+    tables: Mapping[str, Rows] | None = None,
+    raw: Mapping[tuple[str, str], pa.Table] | None = None,
+    losses: Rows = (),
+    **row: Any,
+) -> Entry:
+    """A committed trace; tables that are not given are empty."""
+    raw = raw or {}
+    with store.stage("traces", trace) as stage:
+        for table in TRACE_TABLES:
+            write_table(stage.path / f"{table.name}.parquet", _table(table.arrow_schema(), (tables or {}).get(table.name, ())))
+        (stage.path / "raw").mkdir()
+        for (system, event), rows in raw.items():
+            write_table(stage.path / "raw" / f"{system}.{event}.parquet", rows)
+        stage.commit(
+            {
+                "row": {"trace": trace, "source": source, "format": "trace.dat v7", "clock": "local", "cpus": 2}
+                | {"ts_first": 0, "ts_last": 1_000, "raw_events": 0, "events": 0, "pins": 0, "pins_unresolved": 0, "lost_events": 0}
+                | row,
+                "raw": [
+                    {"system": system, "event": event, "file": f"{system}.{event}.parquet", "rows": rows.num_rows}
+                    for (system, event), rows in raw.items()
+                ],
+                "found": {**EMPTY_FOUND, "losses": list(losses)},
+            }
+        )
+    entry = store.find("traces", trace)
+    assert entry is not None
+    return entry
+
+
+def add_run(store: Store, run: str, policy: str, trace: str = TRACE, params: str = "{}", tables: Mapping[str, Rows] | None = None) -> Entry:
+    """A committed run; rows need no run, policy and trace."""
+    own = {"run": run, "policy": policy, "trace": trace}
+    with store.stage("runs", run) as stage:
+        for table in RUN_TABLES:
+            rows = [{**own, **row} for row in (tables or {}).get(table.name, ())]
+            write_table(stage.path / f"{table.name}.parquet", _table(table.arrow_schema(), rows))
+        stage.commit({"row": {**own, "params": params, "decisions": "{}", "engine": "1"}})
+    entry = store.find("runs", run)
+    assert entry is not None
+    return entry
+
+
+def _table(schema: pa.Schema, rows: Rows) -> pa.Table:
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)

@@ -1,0 +1,99 @@
+"""Tables for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from decimal import Decimal
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from replay.humane import duration, instant, quantity, size
+from replay.render import Head, plain_table, printable, text_table, write
+
+
+def rendered(table: pa.Table, form: str) -> bytes:
+    out = io.BytesIO()
+    write(table, form, out)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+TABLE = pa.table(
+    {
+        "name": ["plain", 'with "quotes", and commas', None],
+        "value": pa.array([1, -7, None], pa.int64()),
+        "list": [[1, 2], [], None],
+        "share": [0.5, float("nan"), None],
+    }
+)
+
+
+def test_csv_is_what_a_csv_reader_expects() -> None:
+    rows = list(csv.DictReader(io.StringIO(rendered(TABLE, "csv").decode())))
+    assert [row["name"] for row in rows] == ["plain", 'with "quotes", and commas', ""]
+    assert [row["value"] for row in rows] == ["1", "-7", ""]
+    assert [row["list"] for row in rows] == ["[1, 2]", "[]", ""]
+
+
+def test_csv_without_special_characters_has_no_quotes() -> None:
+    assert rendered(pa.table({"a": ["x"], "b": [2]}), "csv") == b"a,b\nx,2\n"
+
+
+def test_json_is_one_array_with_plain_numbers() -> None:
+    rows = json.loads(rendered(TABLE, "json"))
+    assert rows[0] == {"name": "plain", "value": 1, "list": [1, 2], "share": 0.5}
+    assert rows[1]["share"] is None
+    assert json.loads(rendered(TABLE.slice(0, 0), "json")) == []
+    wide = pa.table({"sum": pa.array([Decimal(2**70)], pa.decimal128(38, 0))})
+    assert json.loads(rendered(wide, "json")) == [{"sum": 2**70}]
+
+
+def test_parquet_round_trips_and_names_stay_unique() -> None:
+    twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
+    assert pl.read_parquet(io.BytesIO(rendered(twice, "parquet"))).to_dicts() == [{"x": 1, "x_2": 2}]
+
+
+def test_text_table_aligns_numbers_right_and_text_left() -> None:
+    heads = {"name": Head("name"), "dur": Head("longest/wait", "ns", "open")}
+    rows = [{"name": "a", "dur": 1_500_000, "open": False}, {"name": "bcdefg", "dur": 23_400_000_000, "open": True}]
+    assert text_table(heads, rows) == (
+        "                       longest\n"
+        "name                      wait\n"
+        "------  ----------------------\n"
+        "a                       1.5 ms\n"
+        "bcdefg  >= 23.4 s (never ends)\n"
+    )
+
+
+def test_wide_rows_stand_one_below_the_other_on_a_narrow_terminal() -> None:
+    table = pa.table({"first": ["x" * 30], "second": ["y" * 30]})
+    assert plain_table(table, width=40) == f"-- row 1\nfirst   {'x' * 30}\nsecond  {'y' * 30}\n"
+    assert plain_table(table, width=80).startswith("first ")
+
+
+def test_limit_says_what_it_hides() -> None:
+    assert plain_table(pa.table({"a": range(23)}), limit=7).endswith("(7 of 23 rows; --limit 0 shows all)\n")
+
+
+def test_text_from_a_trace_cannot_steer_the_terminal() -> None:
+    assert printable("evil\x1b[2Jname\n") == "evil\\x1b[2Jname\\n"
+    assert "\x1b" not in plain_table(pa.table({"comm": ["\x1b[31m"]}))
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [(0, "0"), (999, "999 ns"), (1_500, "1.5 us"), (23_400_000_000, "23.4 s"), (599_000_000_000, "599 s"), (660_000_000_000, "11 min")],
+)
+def test_durations(ns: int, text: str) -> None:
+    assert duration(ns) == text
+
+
+def test_sizes_counts_and_instants() -> None:
+    assert [size(value) for value in (0, 1023, 4096, 28 * 1024, 3 * 1024**3)] == ["0", "1023 B", "4 KiB", "28 KiB", "3 GiB"]
+    assert quantity(132_863, "count") == "132,863"
+    assert quantity(1.2, "block-s") == "1.2"
+    assert quantity(None, "ns") == "-"
+    assert instant(9_876_543_123_456_789) == "9876543.123456"
