@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-# Raw views are many; they are made for statements that could name them, or list what there is.
-_MAY_NEED_RAW = re.compile(r"raw_|\bshow\b|\bdescribe\b|information_schema|duckdb_|pg_|sqlite_master", re.IGNORECASE)
+# Raw views are many, comments more: they are made for statements that could name them, or list what there is.
+_MAY_NEED_ALL = re.compile(r"raw_|\bshow\b|\bdescribe\b|information_schema|duckdb_|pg_|sqlite_master", re.IGNORECASE)
 _HUGEINT_DIGITS = 38
 
 
@@ -66,10 +66,11 @@ class Session:
         import duckdb
 
         self._store = store
-        self._raw = False
+        self._complete = False
         self._connection = duckdb.connect(":memory:")
-        for view in declared_views(store):
-            self._connection.execute(";".join(view.statements()))
+        self._declared = declared_views(store)
+        for view in self._declared:
+            self._connection.execute(view.definition())
         self._connection.execute(settings_tables())
         for statement in internal_views():
             self._connection.execute(statement)
@@ -89,8 +90,8 @@ class Session:
         import duckdb
 
         _check_select(query)
-        if not self._raw and _MAY_NEED_RAW.search(query):
-            self._add_raw_views()
+        if not self._complete and _MAY_NEED_ALL.search(query):
+            self._complete_catalog()
         try:
             return Answer.of(self._connection.sql(query, params=dict(params) if params else None).to_arrow_table())
         except (duckdb.PermissionException, duckdb.ProgrammingError, duckdb.DataError) as error:
@@ -103,10 +104,11 @@ class Session:
         described = self._connection.execute(f"DESCRIBE {query}", dict(params)).fetchall()
         return [(row[0], row[1]) for row in described]
 
-    def _add_raw_views(self) -> None:
-        self._raw = True
-        for view in raw_views(self._store):
-            self._connection.execute(next(view.statements()))
+    def _complete_catalog(self) -> None:
+        self._complete = True
+        raw = raw_views(self._store)
+        statements = [*(view.definition() for view in raw), *(comment for view in (*self._declared, *raw) for comment in view.comments())]
+        self._connection.execute(";".join(statements))
 
     def _lock_down(self) -> None:
         folder = str(self._store.path.absolute())
@@ -126,8 +128,9 @@ class Session:
 
 def views_script(store: Store) -> str:
     """The views as SQL text for any DuckDB: they find later traces and runs by pattern."""
-    views = [*declared_views(store, glob=True), *raw_views(store)]
-    return ";\n".join(statement for view in views for statement in view.statements()) + ";\n"
+    views = [*declared_views(store, glob=True), *raw_views(store, glob=True)]
+    statements = [statement for view in views for statement in (view.definition(), *view.comments())]
+    return ";\n".join(statements) + ";\n" + settings_tables() + ";\n".join(internal_views()) + ";\n"
 
 
 def settings_tables() -> str:

@@ -38,8 +38,10 @@ class View:
     doc: str
     columns: Mapping[str, str]
 
-    def statements(self) -> Iterator[str]:
-        yield f"CREATE OR REPLACE VIEW {self.name} AS {self.select}"
+    def definition(self) -> str:
+        return f"CREATE OR REPLACE VIEW {self.name} AS {self.select}"
+
+    def comments(self) -> Iterator[str]:
         yield f"COMMENT ON VIEW {self.name} IS {quote(self.doc)}"
         for name, doc in self.columns.items():
             yield f"COMMENT ON COLUMN {self.name}.{_identifier(name)} IS {quote(doc)}"
@@ -65,26 +67,28 @@ def declared_views(store: Store | None, *, glob: bool = False) -> list[View]:
     return [_declared_view(table, *_members(store, table, traces, runs, glob=glob)) for table in declared_tables()]
 
 
-def raw_views(store: Store) -> list[View]:
-    """One view per tracepoint of any trace: raw_<system>_<event>."""
+def raw_views(store: Store, *, glob: bool = False) -> list[View]:
+    """One view per tracepoint of any trace: raw_<system>_<event>. Its files are named one by one, or by patterns if `glob`."""
     files: dict[str, list[str]] = {}
     events: dict[str, str] = {}
     for entry in store.traces():
+        folder = store.path.absolute() / "traces" / "trace=*" if glob else entry.path.absolute()
         for raw in entry.manifest.get("raw", ()):
             event = f"{raw['system']}:{raw['event']}"
             name = raw_view_name(raw["system"], raw["event"])
             while events.setdefault(name, event) != event:
                 name += "_"
-            files.setdefault(name, []).append(str(entry.path.absolute() / "raw" / raw["file"]))
-    return [
-        View(
-            name,
-            f"SELECT trace, * EXCLUDE (trace) FROM {_trace_files(files[name])}",
-            f"Records of {events[name]}, every field as the trace has it.",
-            _RAW_DOCS,
-        )
-        for name in sorted(files)
-    ]
+            found = files.setdefault(name, [])
+            path = str(folder / "raw" / raw["file"])
+            if path not in found:
+                found.append(path)
+    return [_raw_view(name, events[name], files[name]) for name in sorted(files)]
+
+
+def _raw_view(name: str, event: str, files: list[str]) -> View:
+    # The fields of an event differ by kernel: unite by name. That opens every file, which declared tables do not need.
+    select = f"SELECT trace, * EXCLUDE (trace) FROM {_trace_files(files, ', union_by_name=true')}"
+    return View(name, select, f"Records of {event}, every field as the trace has it.", _RAW_DOCS)
 
 
 def raw_view_name(system: str, event: str) -> str:
@@ -108,14 +112,14 @@ def _declared_view(table: Table, files: list[str], from_folder: bool) -> View:
     docs = {column.name: f"{column.doc} [{column.unit}]" if column.unit else column.doc for column in table.columns}
     if files:
         names = ", ".join(_identifier(column.name) for column in table.columns)
-        source = _trace_files(files) if from_folder else f"read_parquet({_list(files)}, union_by_name=true, hive_partitioning=false)"
+        source = _trace_files(files) if from_folder else f"read_parquet({_list(files)}, hive_partitioning=false)"
         return View(table.name, f"SELECT {names} FROM {source}", table.doc, docs)
     empty = ", ".join(f"NULL::{_SQL_TYPES[column.type]} AS {_identifier(column.name)}" for column in table.columns)
     return View(table.name, f"SELECT {empty} WHERE false", table.doc, docs)
 
 
-def _trace_files(files: list[str]) -> str:
-    return f"read_parquet({_list(files)}, union_by_name=true, hive_partitioning=true, hive_types={{'trace': VARCHAR}})"
+def _trace_files(files: list[str], options: str = "") -> str:
+    return f"read_parquet({_list(files)}, hive_partitioning=true, hive_types={{'trace': VARCHAR}}{options})"
 
 
 def _list(files: list[str]) -> str:

@@ -1,0 +1,199 @@
+"""SQL over the store: every view there, nothing else in reach."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pytest
+from builders.stores import TRACE, add_run, add_trace
+
+import replay
+from replay.errors import ReplayError, UsageError
+from replay.schema import RUN_TABLES, TRACE_TABLES
+from replay.session import Session, views_script
+from replay.store import Store
+from replay.views import declared_tables
+
+OTHER = "t000000000012"
+CONFLICT = {"ts": 5, "class": "wb_while_pinned", "risk": "corruption", "file": "8:1:42", "index": 3, "npages": 7, "bytes": 28672}
+
+
+def raw(**columns: list[object]) -> pa.Table:
+    return pa.table({"seq": [0, 1], "ts": [10, 20], "cpu": pa.array([0, 1], pa.int32()), "buffer": ["", ""], **columns})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "store", create=True)
+    add_trace(
+        store,
+        tables={"events": [{"seq": 0, "ts": 10, "op": "dirty", "file": "8:1:42", "index": 3, "npages": 1}]},
+        raw={("gup", "probe"): raw(refs=[1025, 1])},
+    )
+    add_trace(store, OTHER, "other.dat", raw={("gup", "probe"): raw(ino=[5, 7]), ("sched", "switch"): raw()})
+    add_run(store, "r1", "none", tables={"conflicts": [CONFLICT, {**CONFLICT, "npages": 11}]})
+    return store
+
+
+@pytest.fixture
+def session(store: Store) -> Iterator[Session]:
+    with Session(store) as session:
+        yield session
+
+
+def test_every_declared_table_is_a_view_with_its_columns_and_comments(session: Session) -> None:
+    for table in declared_tables():
+        found = session.sql(f"DESCRIBE {table.name}").rows()
+        assert [row["column_name"] for row in found] == [column.name for column in table.columns]
+        comments = session.sql(f"SELECT comment FROM duckdb_columns() WHERE table_name = '{table.name}' ORDER BY column_index").rows()
+        assert all(row["comment"].startswith(column.doc) for row, column in zip(comments, table.columns, strict=True))
+
+
+def test_an_empty_store_has_the_same_views(tmp_path: Path, session: Session) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "store.json").write_text('{"version": 1}')
+    with Session(Store(tmp_path / "empty")) as empty:
+        for table in (*TRACE_TABLES, *RUN_TABLES):
+            assert empty.sql(f"DESCRIBE {table.name}").rows() == session.sql(f"DESCRIBE {table.name}").rows()
+            assert empty.sql(f"SELECT * FROM {table.name}").rows() == []
+
+
+def test_trace_views_know_the_trace_as_text(session: Session) -> None:
+    assert session.sql("SELECT trace, op FROM events").rows() == [{"trace": TRACE, "op": "dirty"}]
+    assert session.sql("SELECT trace, source FROM traces ORDER BY source").rows() == [
+        {"trace": OTHER, "source": "other.dat"},
+        {"trace": TRACE, "source": "work.dat"},
+    ]
+
+
+def test_raw_views_unite_traces_by_column_name(session: Session) -> None:
+    rows = session.sql("SELECT trace, seq, refs, ino FROM raw_gup_probe ORDER BY trace, seq").rows()
+    assert rows == [
+        {"trace": TRACE, "seq": 0, "refs": 1025, "ino": None},
+        {"trace": TRACE, "seq": 1, "refs": 1, "ino": None},
+        {"trace": OTHER, "seq": 0, "refs": None, "ino": 5},
+        {"trace": OTHER, "seq": 1, "refs": None, "ino": 7},
+    ]
+    names = {row["name"] for row in session.sql("SHOW TABLES").rows()}
+    assert {"raw_gup_probe", "raw_sched_switch", "events", "series"} <= names
+
+
+def test_sums_come_as_plain_integers(session: Session) -> None:
+    answer = session.sql("SELECT class, sum(npages) AS pages FROM conflicts GROUP BY class")
+    assert answer.arrow().schema.field("pages").type == pa.int64()
+    assert answer.pl().equals(pl.DataFrame({"class": ["wb_while_pinned"], "pages": [18]}))
+    assert session.sql("SELECT sum(x::HUGEINT) AS s FROM (VALUES (9223372036854775807), (1)) t(x)").rows()[0]["s"] == 2**63
+
+
+def test_python_access(store: Store) -> None:
+    archive = replay.open(store.path)
+    assert archive.sql("SELECT count(*) AS n FROM runs WHERE policy = $p", {"p": "none"}).rows() == [{"n": 1}]
+    assert archive.traces.pl()["source"].to_list() == ["other.dat", "work.dat"]
+    assert archive.runs.arrow()["run"].to_pylist() == ["r1"]
+    add_run(store, "r2", "lease")
+    assert archive.runs.arrow()["run"].to_pylist() == ["r1", "r2"]
+    assert archive.report("overview", policy="none").pl()["at_risk_pages"].to_list() == [18]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "INSERT INTO runs VALUES (1)",
+        "DELETE FROM runs",
+        "DROP VIEW runs",
+        "CREATE TABLE x AS SELECT 1",
+        "COPY (SELECT 1) TO '/tmp/out.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/out.csv'",
+        "ATTACH '/tmp/x.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET threads = 1",
+        "PRAGMA database_list",
+        "CALL pragma_version()",
+        "EXPORT DATABASE '/tmp/x'",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; DROP VIEW runs",
+        "",
+        "-- nothing",
+        "SELEC 1",
+    ],
+)
+def test_only_one_select(session: Session, query: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        session.sql(query)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_csv('{outside}')",
+        "SELECT * FROM '{outside}'",
+        "SELECT * FROM read_text('{outside}')",
+        "SELECT * FROM read_blob('{outside}')",
+        "SELECT * FROM read_json('{outside}')",
+        "SELECT * FROM read_parquet('{outside}')",
+        "SELECT * FROM read_text('{store}/../outside.csv')",
+        "SELECT * FROM sniff_csv('{outside}')",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT * FROM parquet_metadata('{outside}')",
+        "SELECT * FROM query('COPY (SELECT 1) TO ''{folder}/x.csv''')",
+        "SELECT * FROM read_csv('http://localhost/x.csv')",
+        "SELECT getenv('HOME')",
+        "SELECT * FROM answer",
+    ],
+)
+def test_nothing_outside_of_the_store_is_in_reach(session: Session, store: Store, tmp_path: Path, query: str) -> None:
+    answer = pa.table({"secret": [1]})
+    assert answer.num_rows == 1  # a Python local that SQL must not see
+    outside = tmp_path / "outside.csv"
+    outside.write_text("secret\n1\n")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(ReplayError):
+        session.sql(query.format(outside=outside, folder=tmp_path, store=store.path))
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_session_is_locked_against_loosening(session: Session) -> None:
+    with pytest.raises(UsageError):
+        session.sql("SET enable_external_access = true")
+    settings = session.sql("SELECT name, value FROM duckdb_settings()").rows()
+    values = {row["name"]: row["value"] for row in settings}
+    assert values["enable_external_access"] == "false"
+    assert values["lock_configuration"] == "true"
+
+
+def test_store_in_a_folder_with_a_difficult_name(tmp_path: Path) -> None:
+    store = Store(tmp_path / "it's a [store]*" / "a=b", create=True)
+    add_trace(store, raw={("gup", "probe"): raw()})
+    with Session(store) as session:
+        assert session.sql("SELECT trace FROM traces").rows() == [{"trace": TRACE}]
+        assert session.sql("SELECT trace, count(*) AS n FROM raw_gup_probe GROUP BY trace").rows() == [{"trace": TRACE, "n": 2}]
+
+
+def test_views_script_serves_a_plain_duckdb(store: Store) -> None:
+    script = views_script(store)
+    add_run(store, "r2", "lease", tables={"conflicts": [CONFLICT]})  # a run added later is seen, too
+    with duckdb.connect() as plain:
+        plain.execute(script)
+        assert plain.execute("SELECT policy, sum(npages)::INT FROM conflicts GROUP BY policy ORDER BY policy").fetchall() == [
+            ("lease", 7),
+            ("none", 18),
+        ]
+        assert plain.execute("SELECT count(*) FROM raw_gup_probe").fetchone() == (4,)
+        assert plain.execute("SELECT policy FROM _labels ORDER BY position").fetchall() == [("none",), ("lease",)]
+
+
+@pytest.mark.skipif(shutil.which("duckdb") is None, reason="needs the duckdb shell")
+def test_views_script_serves_the_duckdb_shell(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "views.sql").write_text(views_script(store))
+    command = ["duckdb", "-init", str(tmp_path / "views.sql"), "-csv", "-c", "SELECT trace, op FROM events"]
+    shell = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert f"{TRACE},dirty" in shell.stdout
