@@ -5,6 +5,8 @@ Every step is arithmetic modulo 2^64, as there, so that hostile numbers give wro
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from replay._ext.memory cimport wrap_add, wrap_multiply, wrap_shift, wrap_subtract
+
 
 cdef struct Sample:
     uint64_t time
@@ -23,20 +25,23 @@ cdef struct Clock:
 
 
 cdef inline uint64_t corrected(uint64_t ts, const Sample *low, const Sample *high, bint interpolate) noexcept nogil:
-    cdef int64_t correction = low.offset, product
-    cdef uint64_t delta = high.time - low.time, size
-    if interpolate and delta != 0 and delta < (<uint64_t> 1 << 63):
-        product = <int64_t> ((ts - low.time) * (<uint64_t> high.offset - <uint64_t> low.offset) + delta // 2)
-        size = <uint64_t> 0 - <uint64_t> product if product < 0 else <uint64_t> product
-        size = size // delta
-        correction = <int64_t> (<uint64_t> low.offset + (<uint64_t> 0 - size if product < 0 else size))
-    return ((ts * low.scaling) >> low.fraction) + <uint64_t> correction
+    cdef uint64_t correction = <uint64_t> low.offset, product, size
+    cdef uint64_t delta = wrap_subtract(high.time, low.time)
+    if interpolate and delta != 0 and delta >> 63 == 0:
+        product = wrap_multiply(wrap_subtract(ts, low.time), wrap_subtract(<uint64_t> high.offset, <uint64_t> low.offset))
+        product = wrap_add(product, delta // 2)
+        if product >> 63:
+            size = wrap_subtract(0, product) // delta
+            correction = wrap_subtract(correction, size)
+        else:
+            correction = wrap_add(correction, product // delta)
+    return wrap_add(wrap_multiply(ts, low.scaling) >> low.fraction, correction)
 
 
 cdef inline uint64_t host_time(const Clock *clock, uint64_t ts) noexcept nogil:
     cdef uint32_t count = clock.sample_count, low = 0, high, middle
     if count == 1:
-        return ts + <uint64_t> clock.samples[0].offset
+        return wrap_add(ts, <uint64_t> clock.samples[0].offset)
     if count == 2 or ts <= clock.samples[0].time:
         low = 0
     elif ts >= clock.samples[count - 1].time:
@@ -58,7 +63,7 @@ cdef inline uint64_t nanoseconds(const Clock *clock, uint64_t ts) noexcept nogil
         ts = host_time(clock, ts)
     if clock.mult != 0:
         # As libtracecmd's mul_u64_u32_shr, which drops bits of the low half that a wider product would carry.
-        low = <uint32_t> ts
-        high = ts >> 32
-        ts = ((low * clock.mult) >> clock.shift) + ((high * clock.mult) << (<uint32_t> 32 - clock.shift))
-    return ts + clock.offset
+        low = wrap_multiply(<uint32_t> ts, clock.mult) >> clock.shift
+        high = wrap_shift(wrap_multiply(ts >> 32, clock.mult), <uint32_t> 32 - clock.shift)
+        ts = wrap_add(low, high)
+    return wrap_add(ts, clock.offset)

@@ -8,6 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy
 
+from replay._ext.memory cimport bytes_between, read_32
 from replay._ext.ringbuffer cimport Group, RingMerge, Row
 
 FIELD = 0
@@ -125,7 +126,7 @@ cdef inline bint locate(const Span *span, const Row *row, const uint8_t **start,
     else:
         if where > row.bytes or row.bytes - where < 4:
             return False
-        memcpy(&loc, row.data + where, 4)
+        loc = read_32(row.data + where)
         where = (loc & 0xFFFF) + (where + 4 if span.place == 2 else 0)
         wanted = loc >> 16
         if where > row.bytes or row.bytes - where < wanted:
@@ -133,7 +134,7 @@ cdef inline bint locate(const Span *span, const Row *row, const uint8_t **start,
     start[0] = row.data + where
     if span.text:
         nul = <const uint8_t *> memchr(start[0], 0, wanted) if wanted > 0 else NULL
-        size[0] = <uint32_t> (nul - start[0]) if nul != NULL else wanted
+        size[0] = <uint32_t> bytes_between(start[0], nul) if nul != NULL else wanted
     else:
         size[0] = wanted - wanted % span.item_bytes
     return True

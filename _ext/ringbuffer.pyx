@@ -17,11 +17,12 @@ Nothing in a page is trusted: every record handed on lies inside of its page. Ro
 found in, which stay referenced here until `drop_rows`.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from replay._ext.clock cimport Clock, Sample, nanoseconds
+from replay._ext.memory cimport bytes_between, read_16, read_32, read_64, wrap_add
 
 cdef uint32_t COMMIT_MASK = (1 << 27) - 1
 cdef uint64_t LOST = 1 << 31
@@ -37,27 +38,9 @@ cdef int32_t DONE = -2
 cdef int32_t NO_MEMORY = -3
 
 
-cdef inline uint16_t read_16(const uint8_t *at) noexcept nogil:
-    cdef uint16_t value
-    memcpy(&value, at, 2)
-    return value
-
-
-cdef inline uint32_t read_32(const uint8_t *at) noexcept nogil:
-    cdef uint32_t value
-    memcpy(&value, at, 4)
-    return value
-
-
-cdef inline uint64_t read_64(const uint8_t *at) noexcept nogil:
-    cdef uint64_t value
-    memcpy(&value, at, 8)
-    return value
-
-
 cdef inline void give_up_page(Cursor *cursor) noexcept nogil:
     if not cursor.cut:
-        cursor.bad_bytes += cursor.stop - cursor.at
+        cursor.bad_bytes += bytes_between(cursor.at, cursor.stop)
     cursor.at = cursor.stop
 
 
@@ -192,7 +175,7 @@ cdef class RingMerge:
 
     cdef bint open_page(self, Cursor *cursor) noexcept nogil:
         cdef const uint8_t *page = cursor.next_page
-        cdef int64_t left = cursor.end - page
+        cdef int64_t left = bytes_between(page, cursor.end)
         if left <= 0:
             return False
         cdef uint32_t size = <uint32_t> left if left < cursor.page_bytes else cursor.page_bytes
@@ -228,7 +211,7 @@ cdef class RingMerge:
         cdef int64_t left
         cdef const uint8_t *data
         while True:
-            left = cursor.stop - cursor.at
+            left = bytes_between(cursor.at, cursor.stop)
             if left < 4:
                 if left > 0:
                     give_up_page(cursor)
@@ -252,11 +235,11 @@ cdef class RingMerge:
                 length = read_32(cursor.at + 4)
                 if kind >= 30:
                     delta += <uint64_t> length << 27
-                    cursor.raw_ts = delta | (cursor.raw_ts & TOP_TIME_BITS) if kind == 31 else cursor.raw_ts + delta
+                    cursor.raw_ts = delta | (cursor.raw_ts & TOP_TIME_BITS) if kind == 31 else wrap_add(cursor.raw_ts, delta)
                     cursor.at += 8
                     continue
                 if kind == 29:
-                    cursor.raw_ts += delta
+                    cursor.raw_ts = wrap_add(cursor.raw_ts, delta)
                     cursor.at = cursor.stop if length > left - 4 else cursor.at + 4 + length
                     continue
                 data = cursor.at + 8
@@ -268,7 +251,7 @@ cdef class RingMerge:
             if length > left:
                 give_up_page(cursor)
                 continue
-            cursor.raw_ts += delta
+            cursor.raw_ts = wrap_add(cursor.raw_ts, delta)
             cursor.at = data + length
             if length < 2:
                 cursor.bad_bytes += length + 8

@@ -1,0 +1,30 @@
+"""Numbers read from bytes of any alignment, and arithmetic that must not be checked.
+
+The debug build has Cython treat every wrap as an error, and pointer differences as numbers of another type: where a wrap
+is meant, or pointers are subtracted, C does it.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    static inline uint64_t wrap_add(uint64_t a, uint64_t b) { return a + b; }
+    static inline uint64_t wrap_subtract(uint64_t a, uint64_t b) { return a - b; }
+    static inline uint64_t wrap_multiply(uint64_t a, uint64_t b) { return a * b; }
+    static inline uint64_t wrap_shift(uint64_t a, uint32_t bits) { return bits < 64 ? a << bits : 0; }
+    static inline int64_t bytes_between(const uint8_t *begin, const uint8_t *end) { return end - begin; }
+    static inline uint16_t read_16(const uint8_t *at) { uint16_t value; memcpy(&value, at, 2); return value; }
+    static inline uint32_t read_32(const uint8_t *at) { uint32_t value; memcpy(&value, at, 4); return value; }
+    static inline uint64_t read_64(const uint8_t *at) { uint64_t value; memcpy(&value, at, 8); return value; }
+    """
+    uint64_t wrap_add(uint64_t, uint64_t) noexcept nogil
+    uint64_t wrap_subtract(uint64_t, uint64_t) noexcept nogil
+    uint64_t wrap_multiply(uint64_t, uint64_t) noexcept nogil
+    uint64_t wrap_shift(uint64_t, uint32_t) noexcept nogil
+    int64_t bytes_between(const uint8_t *begin, const uint8_t *end) noexcept nogil
+    uint16_t read_16(const uint8_t *) noexcept nogil
+    uint32_t read_32(const uint8_t *) noexcept nogil
+    uint64_t read_64(const uint8_t *) noexcept nogil
