@@ -11,6 +11,7 @@ from replay.errors import TraceError
 # Documentation/trace-cmd.dat.v7.5.txt: the file begins with 0x17 0x08 0x44 "tracing".
 TRACECMD_MAGIC = b"\x17\x08\x44tracing"
 _HEAD_BYTES = 4096
+_LEAST_TEXT = 4
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -72,6 +73,6 @@ def _read_head(path: str) -> bytes:
 
 def _show(head: bytes) -> str:
     """The first bytes, printable: text as text, anything else in hex."""
-    start = head[:16]
-    text = start.decode("ascii", "replace")
-    return repr(text) if text.isprintable() else start[:8].hex(" ")
+    text = head[:20].decode("ascii", "replace")
+    printable = text[: next((end for end, char in enumerate(text) if not char.isprintable()), len(text))]
+    return repr(printable) if len(printable) >= _LEAST_TEXT else head[:8].hex(" ")

@@ -134,14 +134,16 @@ def parse(name: str, text: str) -> Report:
     for line in text.splitlines():
         if not line.startswith("--"):
             break
-        header.append(line[2:].strip())
+        header.append(line[3:].rstrip())
     entries: list[list[str]] = []
     for line in header[1:]:
         match = _ENTRY.match(line)
         if match:
             entries.append([match[1], match[2]])
-        elif line and entries:
-            entries[-1][1] += " " + line
+        elif line.startswith("  ") and entries:
+            entries[-1][1] += " " + line.strip()
+        elif line:
+            raise ValueError(f"{name}: '{line}' is no line of a report's header")
     single = {key: doc for key, doc in entries if key in {"Question", "Source"}}
     if not header or set(single) != {"Question", "Source"}:
         raise ValueError(f"{name}: a report begins with a title, Question: and Source:")

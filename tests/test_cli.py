@@ -1,0 +1,276 @@
+"""The command line: results on stdout, messages on stderr, one line and the right status for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from replay import reports
+from replay.cli import main
+from replay.policies import BUILTIN
+
+EXAMPLE = Path(__file__).parent / "examples" / "never-unpinned.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    status: int
+    out: str
+    err: str
+
+
+class Shell:
+    """Runs commands in this process, on one store."""
+
+    def __init__(self, store: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.store = store
+        self._capture = capture
+
+    def __call__(self, *args: str) -> Result:
+        with pytest.raises(SystemExit) as end:
+            main([*args, "--store", str(self.store)])
+        out, err = self._capture.readouterr()
+        assert isinstance(end.value.code, int)
+        return Result(end.value.code, out, err)
+
+    def tree(self) -> list[str]:
+        return sorted(str(path.relative_to(self.store)) for path in self.store.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.delenv("REPLAY_STORE", raising=False)
+    return Shell(tmp_path / "store", capsys)
+
+
+@pytest.fixture
+def filled(shell: Shell) -> Shell:
+    assert shell("ingest", str(EXAMPLE)).status == 0
+    assert shell("run", "--policy", "none", "--policy", "hold-off").status == 0
+    return shell
+
+
+def test_from_trace_to_report(shell: Shell) -> None:
+    ingest = shell("ingest", str(EXAMPLE))
+    assert ingest.status == 0
+    assert "1 MR, 4 pinned pages, 1 file" in ingest.out
+    run = shell("run")
+    assert [line.split()[0] for line in run.out.splitlines()[3:]] == [policy.name for policy in BUILTIN]
+    report = shell("report")
+    assert report.status == 0
+    assert ">= 100 ms (never ends)" in report.out
+    assert "lost or left unresolved" in report.out
+    assert report.err == ""
+
+
+def test_same_content_is_read_once(shell: Shell, tmp_path: Path) -> None:
+    shell("ingest", str(EXAMPLE))
+    before = shell.tree()
+    copy = tmp_path / "other name.txt"
+    copy.write_bytes(EXAMPLE.read_bytes())
+    again = shell("ingest", str(copy))
+    assert (again.status, shell.tree()) == (0, before)
+    assert "already in the store" in again.out
+
+
+def test_same_run_is_made_once(filled: Shell) -> None:
+    before = filled.tree()
+    again = filled("run", "--policy", "hold-off", "--param", "lease.app=1ms")
+    assert (again.status, filled.tree()) == (0, before)
+    assert "1 of 1 runs were in the store already" in again.err
+
+
+def test_one_bad_file_does_not_spoil_the_others(shell: Shell, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.dat"
+    bad.write_text("this is no trace\n")
+    ingest = shell("ingest", str(bad), str(EXAMPLE), str(tmp_path / "missing.dat"))
+    assert ingest.status == 1
+    assert "never-unpinned.jsonl: trace t" in ingest.out
+    assert [line.split(": ")[1] for line in ingest.err.splitlines()[:2]] == [str(bad), str(tmp_path / "missing.dat")]
+    assert json.loads(shell("sql", "select count(*) as n from traces", "--format", "json").out) == [{"n": 1}]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file or directory"),
+        (b"", "the file is empty"),
+        (b"hello world\n", "no trace in a known format: begins with 'hello world"),
+        (b"\x7fELF\x02\x01\x01\x00", "begins with 7f 45 4c 46"),
+        (b"\x17\x08Dtrac", "cut off within the magic"),
+        (b"\x17\x08Dtracing6\x00", "byte"),
+        (b'{"ts": 0}\n', "op"),
+        (b"{broken\n", "JSON"),
+        (b"\x28\xb5\x2f\xfd....", "zstd -d"),
+    ],
+)
+def test_what_is_no_trace_is_refused_in_one_line(shell: Shell, tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "trace.dat"
+    if content is not None:
+        path.write_bytes(content)
+    ingest = shell("ingest", str(path))
+    assert (ingest.status, ingest.out) == (1, "")
+    assert ingest.err.startswith(f"replay: {path}: ")
+    assert message in ingest.err
+    assert ingest.err.count("\n") == 1
+    assert not shell.store.exists()
+
+
+def test_directories_and_pipes_are_refused(shell: Shell, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    ingest = shell("ingest", str(tmp_path), str(tmp_path / "pipe"), "nul\0name")
+    assert ingest.status == 1
+    assert ["directory" in line or "regular" in line or "name" in line for line in ingest.err.splitlines()] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["run", "--policy", "leese"], 2, "did you mean lease?"),
+        (["run", "--policy", "lease+bonce"], 2, "did you mean bounce?"),
+        (["run", "--param", "lease.ap=5ms"], 2, "did you mean lease.app?"),
+        (["run", "--param", "lease.app=5"], 2, "lease.app"),
+        (["run", "--param", "lease.app"], 2, "NAME=VALUE"),
+        (["run", "--trace", "other.jsonl"], 2, "no trace 'other.jsonl'"),
+        (["run", "--jobs", "0"], 2, "--jobs"),
+        (["report", "stals"], 2, "did you mean stalls?"),
+        (["report", "stalls", "--policy", "leas"], 2, "did you mean lease?"),
+        (["report", "stalls", "--policy", "lease"], 1, "replay run --policy lease"),
+        (["report", "pins", "--policy", "none"], 2, "no parameter 'policy'"),
+        (["report", "--format", "parket"], 2, "parket"),
+        (["sql", "drop view runs"], 2, "only SELECT"),
+        (["sql", "copy runs to 'x.csv'"], 2, "only SELECT"),
+        (["sql", "select * from read_csv('/etc/passwd')"], 2, "/etc/passwd"),
+        (["sql", "select nothing from events"], 2, "nothing"),
+        (["sql", "select * from event"], 2, "events"),
+        (["sql"], 2, "no query"),
+        (["sql", "select 1", "-o", "/nonexistent/x.csv"], 1, "cannot write"),
+        (["ingst", "x"], 2, "Did you mean 'ingest'?"),
+        (["report", "--polcy", "none"], 2, "--policy"),
+        (["ingest"], 2, "TRACE"),
+    ],
+)
+def test_wrong_requests_end_in_one_line_and_change_nothing(filled: Shell, args: list[str], status: int, message: str) -> None:
+    before = filled.tree()
+    result = filled(*args)
+    assert (result.status, result.out) == (status, "")
+    assert message in result.err
+    assert result.err.startswith("replay: ")
+    assert result.err.count("\n") == 1
+    assert filled.tree() == before
+
+
+@pytest.mark.parametrize("args", [["report"], ["run"], ["sql", "select 1"], ["sql", "--views"], ["validate"]])
+def test_reading_commands_never_make_a_store(shell: Shell, args: list[str]) -> None:
+    result = shell(*args)
+    assert result.status == 1
+    assert "there is no store here" in result.err
+    assert not shell.store.exists()
+
+
+@pytest.mark.parametrize("args", [["ingest", str(EXAMPLE)], ["run"], ["report"], ["sql", "select 1"], ["validate"]])
+def test_store_of_a_future_version_is_left_alone(shell: Shell, args: list[str]) -> None:
+    shell.store.mkdir()
+    (shell.store / "store.json").write_text('{"version": 99}')
+    result = shell(*args)
+    assert result.status == 1
+    assert "format version 99" in result.err
+    assert shell.tree() == ["store.json"]
+
+
+def test_formats(filled: Shell, tmp_path: Path) -> None:
+    query = ["sql", "select policy, count(*) as n from runs group by policy order by policy"]
+    assert filled(*query).out == "policy    n\n--------  -\nhold-off  1\nnone      1\n"
+    assert filled(*query, "--format", "csv").out == "policy,n\nhold-off,1\nnone,1\n"
+    assert json.loads(filled(*query, "--format", "json").out) == [{"policy": "hold-off", "n": 1}, {"policy": "none", "n": 1}]
+    assert filled(*query, "--format", "parquet", "-o", str(tmp_path / "n.parquet")).status == 0
+    assert pl.read_parquet(tmp_path / "n.parquet")["n"].to_list() == [1, 1]
+
+
+@pytest.mark.parametrize("name", reports.names())
+def test_every_report_in_every_format(filled: Shell, name: str) -> None:
+    assert filled("report", name).status == 0
+    rows = json.loads(filled("report", name, "--format", "json").out)
+    table = filled("report", name, "--format", "csv")
+    assert len(table.out.splitlines()) == len(rows) + 1
+    assert "lost or left unresolved" in table.err
+
+
+def test_report_list_and_policies_are_tables(shell: Shell) -> None:
+    assert [row["report"] for row in json.loads(shell("report", "--list", "--format", "json").out)] == reports.names()
+    with pytest.raises(SystemExit) as end:
+        main(["policies", "--format", "csv"])
+    assert end.value.code == 0
+
+
+def test_query_from_stdin(filled: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "query.sql").write_text("-- how many\nselect count(*) as n\nfrom runs;\n")
+    with open(tmp_path / "query.sql") as text:
+        monkeypatch.setattr(sys, "stdin", text)
+        assert filled("sql", "-", "--format", "csv").out == "n\n2\n"
+
+
+def test_own_policies_from_a_file(filled: Shell, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('[policy.mine]\nwriteback = "hold"\n')
+    run = filled("run", "--policy", "mine", "--policy-file", str(tmp_path / "own.toml"), "--format", "json")
+    assert [row["policy"] for row in json.loads(run.out)] == ["mine"]
+    assert filled("report", "--policy", "mine").status == 0
+
+
+def test_store_from_the_environment_and_before_the_command(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell("ingest", str(EXAMPLE))
+    query = ["sql", "select count(*) as n from traces", "--format", "csv"]
+    with pytest.raises(SystemExit):
+        main(["--store", str(shell.store), *query])
+    assert capsys.readouterr().out == "n\n1\n"
+    monkeypatch.setenv("REPLAY_STORE", str(shell.store))
+    with pytest.raises(SystemExit):
+        main(query)
+    assert capsys.readouterr().out == "n\n1\n"
+
+
+def test_interrupt_ends_quietly(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("replay.ingest.pipeline.ingest_file", interrupted)
+    result = shell("ingest", str(EXAMPLE))
+    assert (result.status, result.err) == (130, "")
+
+
+def test_broken_pipe_ends_quietly(filled: Shell) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "replay.cli",
+        "sql",
+        "select range from range(1000000)",
+        "--format",
+        "csv",
+        "--store",
+        str(filled.store),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+
+
+def test_help_is_fast_because_nothing_heavy_is_imported() -> None:
+    for args in (["--help"], ["run", "--help"], ["--version"]):
+        command = [sys.executable, "-X", "importtime", "-m", "replay.cli", *args]
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines() if line.startswith("import time:")}
+        assert imported.isdisjoint({"pyarrow", "duckdb", "polars", "numpy", "rich"})

@@ -1,0 +1,76 @@
+"""Raw tables on disk: every row, in order, the same bytes each time, whatever the events are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from replay.ingest import rawfiles
+from replay.ingest.rawfiles import RawFile, RawFiles
+from replay.ingest.records import RawBatch
+
+
+def batch(first: int, rows: int) -> pa.RecordBatch:
+    return pa.record_batch({"seq": pa.array(range(first, first + rows), pa.int64()), "comm": ["app"] * rows})
+
+
+def fill(folder: Path) -> list[RawFile]:
+    with RawFiles(folder) as files:
+        for first in range(0, 101, 10):
+            files.add(
+                RawBatch({("sched", "switch"): batch(first, 10), ("gup", "pin"): batch(first + 1000, 1), ("gup", "none"): batch(0, 0)})
+            )
+        return files.finish()
+
+
+def test_rows_keep_their_order_over_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rawfiles, "GROUP_ROWS", 23)
+    found = fill(tmp_path / "raw")
+    assert found == [RawFile("gup", "pin", "gup.pin.parquet", 11), RawFile("sched", "switch", "sched.switch.parquet", 110)]
+    table = pq.ParquetFile(tmp_path / "raw" / "sched.switch.parquet")
+    assert table.metadata.num_row_groups == 4
+    assert table.read()["seq"].to_pylist() == list(range(110))
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["gup.pin.parquet", "sched.switch.parquet"]
+
+
+def test_same_rows_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rawfiles, "GROUP_ROWS", 7)
+    for name in ("a", "b"):
+        fill(tmp_path / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_hostile_names_stay_inside_of_the_folder(tmp_path: Path) -> None:
+    names = [("../../etc", "passwd"), ("a", "b/c"), ("a", "b_c"), ("a", "B_C"), ("", ""), ("x" * 300, "y" * 300), ("s", "e\0\n")]
+    with RawFiles(tmp_path / "raw") as files:
+        for name in names:
+            files.add(RawBatch({name: batch(0, 3)}))
+        found = files.finish()
+    assert len({table.file.lower() for table in found}) == len(names)
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == sorted(table.file for table in found)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+    assert {(table.system, table.event) for table in found} == set(names)
+
+
+def test_failure_of_a_thread_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rawfiles, "_write_group", full)
+    monkeypatch.setattr(rawfiles, "GROUP_ROWS", 1)
+    with pytest.raises(OSError, match="No space left"), RawFiles(tmp_path / "raw") as files:
+        for first in range(100):
+            files.add(RawBatch({("sched", "switch"): batch(first, 1)}))
+        files.finish()
+
+
+def test_leaving_early_waits_for_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rawfiles, "GROUP_ROWS", 1)
+    with pytest.raises(KeyError), RawFiles(tmp_path / "raw") as files:
+        for first in range(50):
+            files.add(RawBatch({("sched", "switch"): batch(first, 1)}))
+        raise KeyError
