@@ -16,6 +16,12 @@ TREE = ROOT / "build" / "tree"
 MODULES = (
     "ringbuffer",
     "columns",
+    # lowering, in order of who builds on whom
+    "addresses",
+    "state",
+    "remote",
+    "regions",
+    "operations",
     "identity",
     # the replay, in order of who builds on whom
     "world",

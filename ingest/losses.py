@@ -113,6 +113,13 @@ COUNTERS = (
         "Record filemap events or the truncate system calls.",
     ),
     Counter(
+        "unpins_unmatched",
+        "warning",
+        "pairing",
+        "Unpin calls outside of a memory region's release that no live pin call of their task explains.",
+        "Expected for direct IO that completes in an interrupt; record the pin probes from before the workload starts.",
+    ),
+    Counter(
         "remote_accesses_unresolved",
         "warning",
         "identity",

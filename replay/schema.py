@@ -139,7 +139,7 @@ EVENTS = Table(
         Column("nblocks", "int64", "Length of a block event.", "blocks"),
         Column("pfn", "int64", "Page frame number of a page cache event."),
         Column("busy", "bool", "A layout wait found a busy page."),
-        Column("id_source", "string", "How the page identity was found: direct, mapping, inherited, mr, iova, cooccurrence, unresolved.", category=True),
+        Column("id_source", "string", "How the page identity was found: direct, mapping, inherited, anonymous, iova, cooccurrence, unresolved.", category=True),
         Column("id_confidence", "float64", "How sure that is, 0 to 1 (design rule, not a measurement)."),
         Column("slot", "int64", "First dense page slot of the range, for the replay loop; -1 where the event touches no known page."),
         Column("nslots", "int64", "Slots in the range.", "pages"),

@@ -1,0 +1,176 @@
+# State of the in-order pass over raw records: tasks and what they are doing, files, pins and regions, and the rows made so far.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+
+from replay._ext.addresses cimport AddressSpaces
+from replay._ext.hashing cimport PairMap
+from replay._ext.rows cimport Patch, Pin, Region, Row
+
+
+# One raw record, in the words that every mapping fills. -1 stands for a field that the record does not have.
+cdef struct Record:
+    int64_t seq
+    int64_t ts
+    int64_t dev
+    uint64_t ino
+    int64_t index
+    int64_t npages
+    int64_t a
+    int64_t b
+    int64_t c
+    int64_t d
+    int32_t name
+    int32_t tid
+    int32_t cpu
+    int32_t step
+
+
+# An operation under way in a task.
+cdef struct Operation:
+    int64_t row        # -1: none
+    int64_t ts
+    int64_t last_ts    # of the latest event inside
+    uint64_t ino
+    int64_t index
+    int64_t low        # lowest index deleted inside; -1: none
+    int32_t op
+    bint ends          # the trace tells its end
+
+
+cdef struct Task:
+    int32_t tid
+    int32_t space
+    bint reclaimer
+    # pin_user_pages*
+    bint pinning
+    uint64_t pin_addr
+    int64_t pin_npages
+    int64_t pin_flags
+    # ib_umem_get and ib_umem_release
+    int32_t registering
+    int64_t register_row
+    int32_t releasing
+    size_t release_cursor
+    # ext4_writepages and wbc_writepage
+    bint writing
+    int64_t write_dev
+    uint64_t write_ino
+    int sync
+    # file operations
+    Operation fsync
+    Operation layout    # truncate, punch, fallocate, ...
+    Operation burst     # a place kept for a truncate that may turn out to have begun here
+    Operation lease
+    Operation scan      # waits for busy DAX pages
+    Operation wait      # waits for the end of a page's writeback
+    bint scanning
+    uint64_t scan_ino
+    int64_t scan_index
+    int64_t scan_npages
+    int64_t waited_row
+    int64_t waited_ts
+    int64_t told_index  # of a system call under way; -1: none
+    int64_t told_npages
+    int64_t told_mode
+    bint truncates_inside
+    # pins without a region: the task's calls in order
+    int32_t first_call
+    int32_t last_call
+
+
+cdef struct FileKey:
+    int64_t place       # device number, or number of the backing device's name
+    uint64_t ino
+    uint8_t kind
+    uint8_t direct      # an event that knows the file told it, not only a mapping
+    uint8_t dax
+    uint8_t unused[5]
+
+
+cdef struct Loose:
+    int64_t npages
+    int64_t left
+    int32_t first_pin
+    int32_t end_pin
+    int32_t next
+
+
+cdef struct Members:
+    int32_t *pins
+    size_t used
+    size_t capacity
+    size_t live_at      # position in the list of live regions
+
+
+cdef struct Hit:
+    uint64_t low
+    uint64_t high
+    int64_t generation
+    int32_t region
+
+
+# What the pass could not pair or place; counted here, named in ingest/lowering.py.
+cdef enum:
+    COUNT_PIN_CALLS
+    COUNT_PINS_UNRESOLVED
+    COUNT_RELEASES_UNKNOWN
+    COUNT_ENDS_UNPAIRED
+    COUNT_BEGINS_UNPAIRED
+    COUNT_TRUNCATES_BLIND
+    COUNT_REMOTE
+    COUNT_REMOTE_UNRESOLVED
+    COUNT_UNPINS_UNMATCHED
+    N_COUNTS
+
+
+cdef enum:
+    KEY_DEVICE         # (device number, inode)
+    KEY_BACKING        # (number of a backing device's name, inode)
+    KEY_INODE          # an inode alone
+
+
+cdef class State:
+    cdef AddressSpaces spaces
+    cdef dict tgids
+    cdef frozenset reclaimers
+    cdef int64_t longterm_flag
+    cdef Task *tasks
+    cdef size_t tasks_used, tasks_capacity
+    cdef Row *rows
+    cdef size_t rows_used, rows_capacity
+    cdef int64_t rows_taken
+    cdef Patch *patches
+    cdef size_t patches_used, patches_capacity
+    cdef Pin *pins
+    cdef size_t pins_used, pins_capacity
+    cdef Region *regions
+    cdef size_t regions_used, regions_capacity
+    cdef Members *members
+    cdef size_t members_capacity
+    cdef FileKey *keys
+    cdef size_t keys_used, keys_capacity
+    cdef Loose *loose
+    cdef size_t loose_used, loose_capacity
+    cdef int32_t *live
+    cdef size_t live_used, live_capacity
+    cdef int64_t generation
+    cdef Hit hits[256]
+    cdef PairMap task_of, space_of, key_of, region_of, folio_of
+    cdef int64_t last_place
+    cdef uint64_t last_ino
+    cdef int last_kind
+    cdef int32_t last_key
+    cdef int64_t waiting
+    cdef int64_t counts[N_COUNTS]
+
+    cdef int32_t task(self, int32_t tid) except -1 nogil
+    cdef int32_t key(self, int kind, int64_t place, uint64_t ino) except -1 nogil
+    cdef int32_t file_of(self, Record *record) except -2 nogil
+    cdef Row *emit(self, Record *record, int op) except NULL nogil
+    cdef int patch(self, int64_t row, int column, int64_t value) except -1 nogil
+    cdef int64_t latest(self) noexcept nogil
+    cdef int32_t add_pin(self) except -1 nogil
+    cdef int32_t add_region(self) except -1 nogil
+    cdef int fork(self, int32_t parent_space, int32_t child) except -1 nogil
+    cdef int32_t _space(self, int32_t tid) except -1
+    cdef int _leave_open(self, Operation *operation) except -1

@@ -1,0 +1,192 @@
+"""State of the in-order pass over raw records: tasks, files, pins, regions, and the rows made so far."""
+
+from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from replay._ext.addresses cimport AddressSpaces
+from replay._ext.hashing cimport get, put, room
+from replay._ext.rows cimport FLAG_OPEN, PATCH_OPEN, Patch, Pin, Region, Row
+
+
+cdef class State:
+    def __cinit__(self, dict tgids, frozenset reclaimers, int64_t longterm_flag):
+        """tgids: process id by thread id, where known. reclaimers: threads that do nothing but reclaim."""
+        self.spaces = AddressSpaces()
+        self.tgids = tgids
+        self.reclaimers = reclaimers
+        self.longterm_flag = longterm_flag
+        self.last_key = -1
+        self.generation = 1
+
+    def __dealloc__(self):
+        cdef size_t i
+        for i in range(self.regions_used):
+            free(self.members[i].pins)
+        free(self.tasks)
+        free(self.rows)
+        free(self.patches)
+        free(self.pins)
+        free(self.regions)
+        free(self.members)
+        free(self.keys)
+        free(self.loose)
+        free(self.live)
+        free(self.task_of.entries)
+        free(self.space_of.entries)
+        free(self.key_of.entries)
+        free(self.region_of.entries)
+        free(self.folio_of.entries)
+
+    cdef int32_t task(self, int32_t tid) except -1 nogil:
+        """Position of a thread in `tasks`. A new one shares its process' address space if the trace tells the process."""
+        cdef int64_t found = get(&self.task_of, <uint64_t>tid, 0)
+        cdef Task *task
+        if found >= 0:
+            return <int32_t>found
+        self.tasks = <Task *>room(self.tasks, self.tasks_used, &self.tasks_capacity, sizeof(Task))
+        task = &self.tasks[self.tasks_used]
+        task.tid = tid
+        with gil:
+            task.space = self._space(tid)
+            task.reclaimer = tid in self.reclaimers
+        task.registering = task.releasing = task.first_call = task.last_call = -1
+        task.fsync.row = task.layout.row = task.burst.row = task.lease.row = task.scan.row = task.wait.row = -1
+        task.waited_row = task.told_index = task.told_npages = task.told_mode = -1
+        task.sync = -1
+        put(&self.task_of, <uint64_t>tid, 0, <int64_t>self.tasks_used)
+        self.tasks_used += 1
+        return <int32_t>(self.tasks_used - 1)
+
+    cdef int32_t _space(self, int32_t tid) except -1:
+        cdef int32_t space
+        tgid = self.tgids.get(tid, -1)
+        if tgid >= 0 and get(&self.space_of, <uint64_t>tgid, 0) >= 0:
+            return <int32_t>get(&self.space_of, <uint64_t>tgid, 0)
+        space = self.spaces.new_space(-1)
+        if tgid >= 0:
+            put(&self.space_of, <uint64_t>tgid, 0, space)
+        return space
+
+    cdef int fork(self, int32_t parent_space, int32_t child) except -1 nogil:
+        """Give a new thread its parent's address space if it is known to be of the same process, else one that inherits it."""
+        cdef int32_t at = self.task(child), space
+        cdef Task *task = &self.tasks[at]
+        if task.space == parent_space:
+            return 0
+        task.space = space = self.spaces.new_space(parent_space)
+        with gil:
+            tgid = self.tgids.get(child, -1)
+            if tgid >= 0:
+                put(&self.space_of, <uint64_t>tgid, 0, space)
+        return 0
+
+    cdef int32_t key(self, int kind, int64_t place, uint64_t ino) except -1 nogil:
+        """Number of a file identity; neighbours mostly ask for the same one."""
+        cdef int64_t found
+        cdef uint64_t where = (<uint64_t>kind << 60) ^ <uint64_t>place
+        if self.last_key >= 0 and self.last_ino == ino and self.last_place == place and self.last_kind == kind:
+            return self.last_key
+        found = get(&self.key_of, ino, where)
+        if found < 0:
+            found = <int64_t>self.keys_used
+            self.keys = <FileKey *>room(self.keys, self.keys_used, &self.keys_capacity, sizeof(FileKey))
+            self.keys[found].kind, self.keys[found].place, self.keys[found].ino = kind, place, ino
+            self.keys_used += 1
+            put(&self.key_of, ino, where, found)
+        self.last_kind, self.last_place, self.last_ino, self.last_key = kind, place, ino, <int32_t>found
+        return self.last_key
+
+    cdef int32_t file_of(self, Record *record) except -2 nogil:
+        """The file that a record names, as far as it names one."""
+        cdef int32_t key
+        if record.dev >= 0:
+            key = self.key(KEY_DEVICE, record.dev, record.ino)
+        elif record.name >= 0:
+            key = self.key(KEY_BACKING, record.name, record.ino)
+        elif record.ino:
+            key = self.key(KEY_INODE, 0, record.ino)
+        else:
+            return -1
+        self.keys[key].direct = 1
+        return key
+
+    cdef Row *emit(self, Record *record, int op) except NULL nogil:
+        cdef Row *row
+        self.rows = <Row *>room(self.rows, self.rows_used, &self.rows_capacity, sizeof(Row))
+        row = &self.rows[self.rows_used]
+        self.rows_used += 1
+        memset(row, 0, sizeof(Row))
+        row.seq, row.ts, row.tid, row.cpu, row.op = record.seq, record.ts, record.tid, <int16_t>record.cpu, op
+        row.index = row.npages = row.value = -1
+        row.file = row.mr = row.pin = -1
+        return row
+
+    cdef int64_t latest(self) noexcept nogil:
+        """Number of the row made last, counted from the beginning of the trace."""
+        return self.rows_taken + <int64_t>self.rows_used - 1
+
+    cdef int patch(self, int64_t row, int column, int64_t value) except -1 nogil:
+        self.patches = <Patch *>room(self.patches, self.patches_used, &self.patches_capacity, sizeof(Patch))
+        self.patches[self.patches_used].row = row
+        self.patches[self.patches_used].column = column
+        self.patches[self.patches_used].value = value
+        self.patches_used += 1
+        return 0
+
+    cdef int32_t add_pin(self) except -1 nogil:
+        self.pins = <Pin *>room(self.pins, self.pins_used, &self.pins_capacity, sizeof(Pin))
+        self.pins_used += 1
+        return <int32_t>(self.pins_used - 1)
+
+    cdef int32_t add_region(self) except -1 nogil:
+        self.members = <Members *>room(self.members, self.regions_used, &self.members_capacity, sizeof(Members))
+        self.regions = <Region *>room(self.regions, self.regions_used, &self.regions_capacity, sizeof(Region))
+        self.regions_used += 1
+        return <int32_t>(self.regions_used - 1)
+
+    def take_rows(self):
+        """The rows made since the last call, as bytes of struct Row."""
+        taken = bytes_of(self.rows, self.rows_used * sizeof(Row))
+        self.rows_taken += <int64_t>self.rows_used
+        self.rows_used = 0
+        return taken
+
+    def close(self):
+        """Mark what is still under way at the end of the trace."""
+        cdef size_t i
+        cdef Task *task
+        for i in range(self.tasks_used):
+            task = &self.tasks[i]
+            self._leave_open(&task.fsync)
+            self._leave_open(&task.lease)
+            if task.scan.row >= 0:
+                task.layout.ends = True
+            self._leave_open(&task.scan)
+            self._leave_open(&task.layout)
+            if task.registering >= 0:
+                self.patch(task.register_row, PATCH_OPEN, 1)
+                self.counts[COUNT_BEGINS_UNPAIRED] += 1
+
+    cdef int _leave_open(self, Operation *operation) except -1:
+        if operation.row >= 0 and operation.ends:
+            self.patch(operation.row, PATCH_OPEN, 1)
+            self.counts[COUNT_BEGINS_UNPAIRED] += 1
+        return 0
+
+    def tables(self):
+        """Patches, pins, regions and file keys as bytes of their structs, and the counts."""
+        return (
+            bytes_of(self.patches, self.patches_used * sizeof(Patch)),
+            bytes_of(self.pins, self.pins_used * sizeof(Pin)),
+            bytes_of(self.regions, self.regions_used * sizeof(Region)),
+            bytes_of(self.keys, self.keys_used * sizeof(FileKey)),
+            [self.counts[i] for i in range(N_COUNTS)],
+        )
+
+
+cdef bytearray bytes_of(void *items, size_t size):
+    cdef bytearray copied = bytearray(size)
+    if size:
+        memcpy(<char *>copied, items, size)
+    return copied

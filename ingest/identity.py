@@ -1,0 +1,125 @@
+"""Which file is meant: joins the identities that different events give to the same file, over the whole trace.
+
+filemap and file system events tell (device, inode). writeback events tell the backing device's name and the inode; the name
+is the disk's, so it is the file system's device only without partitions and device mapper. Probes may tell the inode alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from replay.ingest.canonical import OP_CODE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# struct FileKey of _ext/state.pxd.
+KEY = np.dtype([("place", "i8"), ("ino", "u8"), ("kind", "u1"), ("direct", "u1"), ("dax", "u1"), ("unused", "V5")])
+DEVICE, BACKING, INODE = range(3)
+# Order of the enum in _ext/addresses.pxd; "key" is replaced by the grade of the key's own kind.
+SOURCES = ("key", "direct", "mapping", "inherited", "anonymous", "iova", "cooccurrence", "unresolved")
+
+_MINOR_BITS = 20  # dev_t inside the kernel (include/linux/kdev_t.h)
+_DEVICE_NAME = re.compile(r"(\d+):(\d+)")
+
+
+@dataclass(slots=True)
+class Identities:
+    """The file of each key, or -1; how it was found and how sure that is; and keys that may be any of several files."""
+
+    names: list[str] = field(default_factory=list)
+    file: list[int] = field(default_factory=list)
+    source: list[int] = field(default_factory=list)
+    confidence: list[float] = field(default_factory=list)
+    ambiguous: dict[int, list[int]] = field(default_factory=dict)
+    dax: set[int] = field(default_factory=set)
+
+    def grade(self, key: int, file: int, source: str, confidence: float) -> None:
+        self.file[key], self.source[key], self.confidence[key] = file, SOURCES.index(source), confidence
+
+
+@dataclass(slots=True)
+class _Numbers:
+    names: dict[str, int] = field(default_factory=dict)
+
+    def of(self, name: str) -> int:
+        return self.names.setdefault(name, len(self.names))
+
+
+def device_name(device: int) -> str:
+    return f"{device >> _MINOR_BITS}:{device & ((1 << _MINOR_BITS) - 1)}"
+
+
+def resolve(keys: NDArray[Any], backing_names: list[str]) -> Identities:
+    """Grade every key, in three passes: devices, then backing devices, then inodes alone."""
+    found = Identities(file=[-1] * len(keys), source=[SOURCES.index("unresolved")] * len(keys), confidence=[0.0] * len(keys))
+    numbers = _Numbers()
+    rows = [(int(key["kind"]), int(key["place"]), int(key["ino"]), bool(key["direct"])) for key in keys]
+    devices = {place for kind, place, _, direct in rows if kind == DEVICE and direct}
+    by_inode: dict[int, list[int]] = {}
+    inode_device: dict[int, int] = {}
+    for key, (kind, place, ino, direct) in enumerate(rows):
+        # A mapping alone proves no file: what its probe read is garbage for shared anonymous memory, but not on a known device.
+        if kind == DEVICE and (direct or place in devices):
+            file = numbers.of(f"{device_name(place)}:{ino}")
+            found.grade(key, file, "direct", 1.0)
+            if file not in by_inode.setdefault(ino, []):
+                by_inode[ino].append(file)
+            inode_device[file] = place
+    for key, (kind, place, ino, _) in enumerate(rows):
+        if kind == BACKING and ino:
+            file, confidence = _backed_file(backing_names[place], ino, devices, by_inode, inode_device, numbers)
+            found.grade(key, file, "cooccurrence", confidence)
+    for key, (kind, _, ino, _) in enumerate(rows):
+        if kind == BACKING and found.file[key] >= 0 and found.file[key] not in by_inode.setdefault(ino, []):
+            by_inode[ino].append(found.file[key])
+    for key, (kind, _, ino, _) in enumerate(rows):
+        if kind == INODE:
+            candidates = by_inode.get(ino, [])
+            if len(candidates) == 1:
+                found.grade(key, candidates[0], "cooccurrence", 0.8)
+            elif candidates:
+                found.ambiguous[key] = candidates
+    found.names = list(numbers.names)
+    found.dax = {found.file[key] for key in np.flatnonzero(keys["dax"]) if found.file[key] >= 0}
+    return found
+
+
+def _backed_file(
+    name: str, ino: int, devices: set[int], by_inode: dict[int, list[int]], inode_device: dict[int, int], numbers: _Numbers
+) -> tuple[int, float]:
+    """A file by its backing device's name: the same device if that is a file system's, else the only file with this inode."""
+    match = _DEVICE_NAME.fullmatch(name)
+    device = int(match[1]) << _MINOR_BITS | int(match[2]) if match else -1
+    same = f"{name}:{ino}"
+    if same in numbers.names:
+        return numbers.of(same), 0.95
+    candidates = by_inode.get(ino, [])
+    # The block device's own page cache: its inode lives in the bdev pseudo file system (major 0) and is numbered like the device.
+    if match and len(candidates) == 1 and ino >> _MINOR_BITS == int(match[1]) and inode_device[candidates[0]] >> _MINOR_BITS == 0:
+        return candidates[0], 0.9
+    if device in devices and ino >> _MINOR_BITS != int(name.partition(":")[0]):
+        return numbers.of(same), 0.7
+    if len(candidates) == 1 and device not in devices:
+        return candidates[0], 0.8
+    return numbers.of(f"bdi:{name}:{ino}"), 0.5
+
+
+def settle(found: Identities, keys: NDArray[Any], file: NDArray[Any], op: NDArray[Any], index: NDArray[Any]) -> None:
+    """Decide rows of ambiguous keys, in place: the candidate whose page of this index entered the cache last."""
+    added = np.flatnonzero(op == OP_CODE["cache_add"])
+    for key, candidates in found.ambiguous.items():
+        rows = np.flatnonzero(keys == key)
+        adds = added[np.isin(file[added], candidates)]
+        if not len(rows) or not len(adds):
+            continue
+        _, rank = np.unique(np.concatenate([index[adds], index[rows]]), return_inverse=True)
+        span = len(file) + 1
+        order = np.argsort(rank[: len(adds)] * span + adds)
+        sorted_adds = (rank[: len(adds)] * span + adds)[order]
+        before = np.searchsorted(sorted_adds, rank[len(adds) :] * span + rows) - 1
+        hit = (before >= 0) & (sorted_adds[before] // span == rank[len(adds) :])
+        file[rows[hit]] = file[adds[order[before[hit]]]]

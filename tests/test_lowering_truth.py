@@ -1,0 +1,75 @@
+"""The lowered events of recorded traces against what the kernel's own reference counts say (traces are not part of the repository)."""
+
+import os
+from pathlib import Path
+
+import pytest
+from replay.ingest.canonical import Canonical
+from replay.ingest.lowering import Lowering
+from replay.ingest.records import EventName
+from replay.ingest.tracecmd import open_tracecmd
+
+TRACES = os.environ.get("REPLAY_EXTRA_TRACES")
+pytestmark = pytest.mark.skipif(not TRACES, reason="REPLAY_EXTRA_TRACES is not set")
+
+# struct page of an order-0 folio counts 1024 references per pin (GUP_PIN_COUNTING_BIAS, include/linux/mm.h).
+PIN_BIAS = 1024
+START: EventName = ("gup", "folio_start_writeback")
+
+
+def lowered(name: str) -> tuple[Canonical, dict[int, int]]:
+    """Tables of a trace, and the reference count by seq of each writeback that starts."""
+    reader = open_tracecmd(Path(str(TRACES)) / name)
+    lowering = Lowering(reader.info, reader.losses)
+    refs: dict[int, int] = {}
+    for batch in reader.batches():
+        lowering.add(batch)
+        if START in batch.tables:
+            table = batch.tables[START]
+            refs |= dict(zip(table.column("seq").to_pylist(), table.column("refs").to_pylist(), strict=True))
+    return lowering.finish(), refs
+
+
+def pinned_writebacks(canonical: Canonical) -> set[int]:
+    """A replayer as plain as can be: pins by page instance; seq of each writeback that meets one."""
+    pins: dict[tuple[str, int], set[int]] = {}
+    found = set()
+    columns = ["seq", "op", "file", "index", "npages", "pin", "result"]
+    for row in canonical.tables["events"].select(columns).to_pylist():
+        if row["file"] is None or row["index"] is None:
+            continue
+        pages = [(row["file"], index) for index in range(row["index"], row["index"] + (row["npages"] or 0))]
+        if row["op"] == "pin" and row["pin"] is not None:
+            for page in pages:
+                pins.setdefault(page, set()).add(row["pin"])
+        elif row["op"] == "unpin":
+            for page in pages:
+                pins.get(page, set()).discard(row["pin"])
+        elif row["op"] == "cache_del":
+            for page in pages:
+                pins.pop(page, None)
+        elif row["op"] == "wb_start" and any(pins.get(page) for page in pages):
+            found.add(row["seq"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "started", "pinned"),
+    [
+        ("ext4-v6.dat", 3, 1072, 560),
+        ("ext4-v7.dat", 9, 4162, 2145),
+        ("ext4-v7-none.dat", 3, 1053, 558),
+        ("ext4-v7-zlib.dat", 3, 1072, 560),
+        ("multi-buffer.dat", 3, 1060, 557),
+        ("big.dat", 65, 219046, 132863),
+    ],
+)
+def test_the_writebacks_that_the_kernel_saw_as_pinned_are_found(name: str, made: int, started: int, pinned: int) -> None:
+    canonical, refs = lowered(name)
+    truth = {seq for seq, count in refs.items() if count >= PIN_BIAS}
+    assert (len(refs), len(truth)) == (started, pinned)
+    found = pinned_writebacks(canonical)
+    hits = len(found & truth)
+    assert hits >= 0.995 * len(found), "precision"
+    assert hits >= 0.995 * len(truth), "recall"
+    assert canonical.tables["mrs"].column("result").to_pylist() == [0] * made
