@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from replay.ingest import rawfiles
 from replay.ingest.rawfiles import RawFile, RawFiles
 from replay.ingest.records import RawBatch
@@ -56,21 +55,27 @@ def test_hostile_names_stay_inside_of_the_folder(tmp_path: Path) -> None:
     assert {(table.system, table.event) for table in found} == set(names)
 
 
+def overfill(folder: Path) -> None:
+    with RawFiles(folder) as files:
+        for first in range(100):
+            files.add(RawBatch({("sched", "switch"): batch(first, 1)}))
+        raise KeyError
+
+
 def test_failure_of_a_thread_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(rawfiles, "_write_group", full)
     monkeypatch.setattr(rawfiles, "GROUP_ROWS", 1)
-    with pytest.raises(OSError, match="No space left"), RawFiles(tmp_path / "raw") as files:
-        for first in range(100):
-            files.add(RawBatch({("sched", "switch"): batch(first, 1)}))
-        files.finish()
+    with pytest.raises(OSError, match="No space left"):
+        overfill(tmp_path / "raw")
+    monkeypatch.setattr(rawfiles, "GROUP_ROWS", 1 << 20)
+    with pytest.raises(OSError, match="No space left"):
+        fill(tmp_path / "late")
 
 
 def test_leaving_early_waits_for_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rawfiles, "GROUP_ROWS", 1)
-    with pytest.raises(KeyError), RawFiles(tmp_path / "raw") as files:
-        for first in range(50):
-            files.add(RawBatch({("sched", "switch"): batch(first, 1)}))
-        raise KeyError
+    with pytest.raises(KeyError):
+        overfill(tmp_path / "raw")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from builders.stores import TRACE, add_run, add_trace
@@ -33,11 +34,16 @@ def test_commit_makes_visible_and_nothing_before(tmp_path: Path) -> None:
     assert tree(store.path) == sorted(["store.json", *(f"{place}/{name}" for name in ("events.parquet", "manifest.json", "trace.parquet"))])
 
 
-def test_failed_first_stage_leaves_no_store_behind(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store", create=True)
-    with pytest.raises(RuntimeError), store.stage("traces", TRACE) as stage:
+def fail(store: Store, kind: Literal["traces", "runs"]) -> None:
+    with store.stage(kind, TRACE) as stage:
         (stage.path / "events.parquet").write_bytes(b"x")
         raise RuntimeError
+
+
+def test_failed_first_stage_leaves_no_store_behind(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    with pytest.raises(RuntimeError):
+        fail(store, "traces")
     assert not store.path.exists()
 
 
@@ -45,9 +51,8 @@ def test_failed_stage_leaves_the_store_as_it_was(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     add_trace(store)
     before = tree(store.path)
-    with pytest.raises(RuntimeError), store.stage("runs", "r1") as stage:
-        (stage.path / "x").write_bytes(b"x")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail(store, "runs")
     assert tree(store.path) == before
 
 
