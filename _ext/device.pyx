@@ -41,7 +41,7 @@ cdef int on_remote(World* w, int32_t row, bint write) except -1 nogil:
 
 cdef int fail_access(World* w, int32_t row, int32_t r) except -1 nogil:
     cdef Rows* rows = &w.rows
-    cdef int64_t index = -1, npages = max(0, rows.npages[row])
+    cdef int64_t index = rows.index[row], npages = max(0, rows.npages[row])
     if rows.nslots[row] > 0:
         index = index_of(w, rows.slot[row])
         npages = rows.nslots[row]

@@ -18,7 +18,7 @@ from replay._ext.blocks cimport hold_blocks
 from replay._ext.device cimport unmap_range
 from replay._ext.lease cimport break_leases, reregister_later
 from replay._ext.ops cimport OP_COLLAPSE, OP_EVICT, OP_LAYOUT_WAIT, OP_PUNCH, OP_TRUNCATE
-from replay._ext.outcomes cimport charge, conflict, holder_of, index_of, report, run_end, stall
+from replay._ext.outcomes cimport charge, conflict, holder_of, index_of, report, run_end, stall_range
 from replay._ext.pages cimport end_instances
 from replay._ext.world cimport ATTACHED, BLOCKED, DETACHED, HELD, HELD_LONG, ROW_OPEN, Rows, Task, World, matches
 
@@ -189,23 +189,24 @@ cdef int on_layout_wait(World* w, int32_t row) except -1 nogil:
     cdef int32_t file = rows.file[row]
     cdef bint open_end = (rows.flags[row] & ROW_OPEN) != 0
     cdef int op = OP_LAYOUT_WAIT
-    cdef int64_t dur = rows.dur[row], lo, hi
+    cdef int64_t dur = rows.dur[row]
     cdef int choice = choice_of(w, file) if file >= 0 else w.policy.layout_dax
     cdef bint known = inside(w, task, row) and task.op_waited
     if known or (choice != LAYOUT_WAIT and choice != LAYOUT_BREAK_LEASE) or (dur <= 0 and not open_end):
         return forget_recorded(w, row)
     if inside(w, task, row):
         op = rows.op[task.op_row]
-    lo = begin_of(w, row)
-    hi = end_of(w, row)
-    if lo < hi:
-        report_busy(w, row, op, lo, hi)
+    report_busy(w, row, op)
     dur = max(0, w.end - w.now) if open_end else dur
-    return stall(w, w.now, dur, open_end, op, ROLE_BREAKER, rows.task[row], file, lo, hi, -1)
+    return stall_range(w, w.now, dur, open_end, op, ROLE_BREAKER, rows.task[row], file, rows.index[row], rows.npages[row], -1)
 
 
-cdef int report_busy(World* w, int32_t row, int op, int64_t lo, int64_t hi) except -1 nogil:
-    cdef int64_t slot = lo, stop
+cdef int report_busy(World* w, int32_t row, int op) except -1 nogil:
+    """The range that was scanned: its pages that the trace knows, else all of it; one page at least was busy."""
+    cdef int64_t slot = begin_of(w, row), hi = end_of(w, row), stop
+    if slot == hi:
+        return conflict(w, LAYOUT_BREAK, op, w.rows.file[row], w.rows.index[row], max(1, w.rows.npages[row]), -1, -1,
+                        w.rows.task[row])
     while slot < hi:
         stop = min(run_end(w, slot), hi)
         conflict(w, LAYOUT_BREAK, op, w.rows.file[row], index_of(w, slot), stop - slot, -1, -1, w.rows.task[row])

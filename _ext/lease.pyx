@@ -208,16 +208,27 @@ cdef int revoke(World* w, int32_t r, int32_t broken, int reason, bint for_good) 
     return 0
 
 
+cdef bint must_answer(World* w, Break* br, int32_t broken, int32_t owner) noexcept nogil:
+    """A holder, while it still holds; who goes with the holders, if any of them had to be revoked."""
+    cdef int64_t i
+    cdef Region* region
+    cdef bint holder = False, broke = False
+    for i in range(br.regions_at, br.regions_at + br.n_holders):
+        region = &w.regions[listed(w, i)]
+        if region.owner == owner:
+            holder = True
+            if region.state == REGION_LIVE:
+                return True
+        broke = broke or region.state == REGION_LIVE or (region.state == REGION_REVOKED and region.lease_break == broken)
+    return broke and not holder
+
+
 cdef int on_answer(World* w, int32_t broken, int32_t owner) except -1 nogil:
     """The owner has stopped its remote side and deregisters, unless the recording showed it do so already."""
     cdef Break* br = break_at(w, broken)
     cdef int64_t i
     cdef int32_t r
-    cdef bint holds = False
-    for i in range(br.regions_at, br.regions_at + br.n_holders):
-        r = listed(w, i)
-        holds = holds or (w.regions[r].owner == owner and w.regions[r].state == REGION_LIVE)
-    if not holds:
+    if not must_answer(w, br, broken, owner):
         return 0
     for i in range(br.regions_at, br.regions_at + br.n_regions):
         r = listed(w, i)

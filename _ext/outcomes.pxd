@@ -13,6 +13,9 @@ cdef int64_t report_pin(World* w, int cls, int op, int32_t pin, int look, int32_
 cdef int stall(World* w, int64_t ts, int64_t dur, bint unbounded, int op, int role, int32_t task, int32_t file, int64_t lo,
                int64_t hi, int32_t pin) except -1 nogil
 
+cdef int stall_range(World* w, int64_t ts, int64_t dur, bint unbounded, int op, int role, int32_t task, int32_t file,
+                     int64_t index, int64_t npages, int32_t pin) except -1 nogil
+
 # Costs.
 cdef void charge(World* w, int metric, int64_t amount) noexcept nogil
 cdef void charge_at(World* w, int metric, int64_t time, int64_t amount) noexcept nogil

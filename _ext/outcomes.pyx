@@ -122,11 +122,18 @@ cdef int64_t report_pin(World* w, int cls, int op, int32_t p, int look, int32_t 
 cdef int stall(World* w, int64_t ts, int64_t dur, bint unbounded, int op, int role, int32_t task, int32_t file, int64_t lo,
                int64_t hi, int32_t pin) except -1 nogil:
     """`lo`, `hi`: slots of the range that it waited for; empty where the trace does not tell it."""
+    cdef int64_t index = index_of(w, lo) if lo < hi else -1
+    cdef int64_t npages = index_of(w, hi - 1) + 1 - index if lo < hi else -1
+    return stall_range(w, ts, dur, unbounded, op, role, task, file, index, npages, pin)
+
+
+cdef int stall_range(World* w, int64_t ts, int64_t dur, bint unbounded, int op, int role, int32_t task, int32_t file,
+                     int64_t index, int64_t npages, int32_t pin) except -1 nogil:
     cdef StallRow row
     row.ts = ts
     row.dur = dur
-    row.index = index_of(w, lo) if lo < hi else -1
-    row.npages = index_of(w, hi - 1) + 1 - row.index if lo < hi else -1
+    row.index = index
+    row.npages = npages
     row.unbounded = unbounded
     row.op = op
     row.role = role

@@ -78,6 +78,8 @@ cdef int64_t dirty_held(World* w, Pin* pin) noexcept nogil:
     for slot in range(pin.slot, pin.slot + pin.live):
         page = &w.slots[slot]
         if page.born < pin.step:
+            if w.written != NULL:
+                flush_until_now(w, slot)
             extra += (page.flags & PAGE_DIRTY) == 0
             extra -= (page.flags & PAGE_RECORDED) == 0
             page.flags = (page.flags | PAGE_DIRTY | PAGE_RECORDED) & ~(PAGE_CLEANED | PAGE_SKIPPED)

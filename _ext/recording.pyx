@@ -17,7 +17,7 @@ cdef dict TYPES = {"i8": np.int8, "i32": np.int32, "i64": np.int64, "u8": np.uin
 
 COLUMNS = {
     "row_ts": "i64", "row_op": "i8", "row_task": "i32", "row_file": "i32", "row_slot": "i64", "row_nslots": "i64",
-    "row_npages": "i64", "row_dur": "i64", "row_bytes": "i64", "row_pin": "i32", "row_region": "i32", "row_flags": "u8",
+    "row_index": "i64", "row_npages": "i64", "row_dur": "i64", "row_bytes": "i64", "row_pin": "i32", "row_region": "i32", "row_flags": "u8",
     "task_owner": "i32", "task_kworker": "u8",
     "file_slot": "i64", "file_nslots": "i64", "file_dax": "u8",
     "pin_slot": "i64", "pin_npages": "i64", "pin_file": "i32", "pin_region": "i32", "pin_task": "i32", "pin_write": "u8",
@@ -176,7 +176,8 @@ cdef class Trace:
         a = self.arrays
         self.rows = Rows(
             n=len(a["row_ts"]), ts=longs(a["row_ts"]), op=codes(a["row_op"]), task=ints(a["row_task"]),
-            file=ints(a["row_file"]), slot=longs(a["row_slot"]), nslots=longs(a["row_nslots"]), npages=longs(a["row_npages"]),
+            file=ints(a["row_file"]), slot=longs(a["row_slot"]), nslots=longs(a["row_nslots"]),
+            index=longs(a["row_index"]), npages=longs(a["row_npages"]),
             dur=longs(a["row_dur"]), bytes=longs(a["row_bytes"]), pin=ints(a["row_pin"]), region=ints(a["row_region"]),
             flags=bytes_of(a["row_flags"]), next=ints(a["row_next"]),
         )

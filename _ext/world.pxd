@@ -32,7 +32,7 @@ cdef enum:                 # what to look for in a range of pages
     HELD_LONG              # pinned long-term
     HELD_WRITE             # pinned for writing
     HELD_DIRTY             # pinned for writing, and dirty
-    HELD_MISSED            # pinned for writing and clean, though the device may have written
+    HELD_MISSED            # pinned for writing and clean, though the device may have written since it was cleaned
     HELD_KEPT              # pinned for writing, and dirty only because the policy kept it so
     HELD_TORN              # pinned for writing, and the device may be writing
     HELD_STALE             # cleaned under its write pin
@@ -72,7 +72,8 @@ cdef struct Rows:
     const int32_t* file
     const int64_t* slot
     const int64_t* nslots
-    const int64_t* npages
+    const int64_t* index   # -1: not told
+    const int64_t* npages  # -1: not told
     const int64_t* dur     # -1: none
     const int64_t* bytes
     const int32_t* pin
@@ -367,7 +368,9 @@ cdef inline bint matches(World* w, Slot* page, int look) noexcept nogil:
     if look == HELD_DIRTY:
         return (page.flags & PAGE_DIRTY) != 0
     if look == HELD_MISSED:
-        return (page.flags & PAGE_DIRTY) == 0 and (w.active or (page.flags & PAGE_WRITTEN) != 0)
+        if page.flags & PAGE_DIRTY:
+            return False
+        return (page.flags & PAGE_WRITTEN) != 0 or (w.active and (page.flags & PAGE_CLEANED) != 0)
     if look == HELD_KEPT:
         return (page.flags & (PAGE_DIRTY | PAGE_RECORDED)) == PAGE_DIRTY
     if look == HELD_TORN:

@@ -193,6 +193,7 @@ def _rows(events: pa.Table, tids: NDArray[np.int32], files: Mapping[str, int]) -
         "row_file": _codes(events, "file", files, np.int32),
         "row_slot": _numbers(events, "slot"),
         "row_nslots": _numbers(events, "nslots", none=0),
+        "row_index": _numbers(events, "index"),
         "row_npages": _numbers(events, "npages"),
         "row_dur": _numbers(events, "dur"),
         "row_bytes": _numbers(events, "bytes"),

@@ -1,0 +1,354 @@
+"""The engine: pages, pins, admission, writeback, reclaim and the device, in scenarios whose outcome is derived by hand.
+
+Times are milliseconds. Task 10 owns MRs on file 8:1:42 unless said otherwise; task 20 is an administrator, task 2 a kworker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+MS = 10**6
+FILE, DAX = "8:1:42", "259:0:7"
+COMM = {10: "app", 11: "app", 20: "admin", 2: "kworker/u4:1", 30: "other"}
+TGID = {11: 10}
+
+
+def at(ms: float, op: str, tid: int = 10, **fields: Any) -> dict[str, Any]:
+    return {"ts": int(ms * MS), "op": op, "tid": tid, "tgid": TGID.get(tid, tid), "comm": COMM[tid], "file": FILE, **fields}
+
+
+def mr_reg(ms: float, mr: int, index: int, npages: int, **fields: Any) -> dict[str, Any]:
+    return at(ms, "mr_reg", mr=mr, device="mlx5_0", index=index, npages=npages, **{"write": True, **fields})
+
+
+def mr_dereg(ms: float, mr: int, **fields: Any) -> dict[str, Any]:
+    return at(ms, "mr_dereg", mr=mr, **fields)
+
+
+def dirty(ms: float, index: int, npages: int = 1, **fields: Any) -> dict[str, Any]:
+    return at(ms, "dirty", index=index, npages=npages, **fields)
+
+
+def writeback(ms: float, index: int, npages: int = 1, tid: int = 2, **fields: Any) -> dict[str, Any]:
+    return at(ms, "wb_start", tid, index=index, npages=npages, **{"sync": False, **fields})
+
+
+def remote(ms: float, mr: int, index: int, npages: int = 1, op: str = "remote_write") -> dict[str, Any]:
+    return at(ms, op, 30, mr=mr, index=index, npages=npages, bytes=npages * 4096)
+
+
+def fsync(ms: float, dur_ms: float, tid: int = 20, **fields: Any) -> dict[str, Any]:
+    return at(ms, "fsync", tid, dur=int(dur_ms * MS), **fields)
+
+
+# -- pages and pins ---------------------------------------------------------------------------------------------------
+
+
+def test_no_pins_no_rows(replay_events: Any) -> None:
+    events = [
+        dirty(0, 0, 7),
+        writeback(1, 0, 7),
+        fsync(2, 1),
+        at(4, "truncate", 20, index=3, dur=0),
+        at(5, "reclaim", 2, index=0, npages=3),
+    ]
+    for policy in ("none", "hold-off", "bounce", "bounce-sync", "lease", "busy-blocks", "odp", "immutable"):
+        outcome = replay_events(events, policy)
+        assert (outcome.rows("conflicts"), outcome.rows("stalls"), outcome.costs) == ([], [], {}), policy
+
+
+def test_a_conflict_names_file_range_pin_and_both_tasks(replay_events: Any) -> None:
+    outcome = replay_events([mr_reg(0, 5, 100, 4), dirty(1, 101, 2), writeback(2, 101, 2), mr_dereg(9, 5)], "none")
+    row = next(row for row in outcome.rows("conflicts") if row["class"] == "wb_while_pinned")
+    assert row == {
+        "run": "r",
+        "policy": "none",
+        "trace": "t",
+        "ts": 2 * MS,
+        "class": "wb_while_pinned",
+        "risk": "corruption",
+        "op": "writeback",
+        "file": FILE,
+        "index": 101,
+        "npages": 2,
+        "bytes": 8192,
+        "pin": 0,
+        "mr": 0,
+        "culprit_tid": 10,
+        "victim_tid": 2,
+    }
+
+
+def test_rows_split_where_pages_are_not_adjacent_and_where_the_holder_changes(replay_events: Any) -> None:
+    # MR 1 holds 0..3, MR 2 holds 2..5; 3 is held by both, the later one answers. Page 9 lies apart; 7 is pinned by nobody.
+    events = [mr_reg(0, 1, 0, 4), mr_reg(1, 2, 2, 4), mr_reg(1, 3, 9, 1), dirty(2, 0, 6), dirty(2, 7), dirty(2, 9), writeback(3, 0, 10)]
+    rows = [row for row in replay_events(events, "none").rows("conflicts") if row["class"] == "wb_while_pinned"]
+    assert [(row["index"], row["npages"], row["mr"]) for row in rows] == [(0, 2, 0), (2, 4, 1), (9, 1, 2)]
+
+
+def test_the_writable_pin_answers_for_writeback(replay_events: Any) -> None:
+    # The later MR only reads: it cannot change the page under writeback.
+    events = [mr_reg(0, 1, 0, 2), mr_reg(1, 2, 0, 2, write=False), dirty(2, 0, 2), writeback(3, 0, 2), mr_dereg(9, 1), mr_dereg(9, 2)]
+    rows = [row for row in replay_events(events, "none").rows("conflicts") if row["class"] == "wb_while_pinned"]
+    assert [(row["mr"], row["npages"]) for row in rows] == [(0, 2)]
+
+
+def test_a_read_only_mr_is_no_conflict_for_writeback(replay_events: Any) -> None:
+    events = [mr_reg(0, 1, 0, 3, write=False), dirty(1, 0, 3), writeback(2, 0, 3), fsync(3, 0), mr_dereg(9, 1)]
+    assert replay_events(events, "none").pages == {}
+    # But it holds the pages: 3 pages for 9 ms.
+    assert replay_events(events, "none").costs == {"unreclaimable_page_seconds": 0.027}
+
+
+def test_a_page_held_twice_is_unreclaimable_once(replay_events: Any) -> None:
+    # Pages 0..3 from 0 to 10 ms, 4..5 from 5 to 20 ms (MR 2 holds 2..5), 2..3 until 20 ms:
+    # 4 x 10 ms + 2 x 15 ms + 2 x 10 ms = 90 page ms.
+    events = [mr_reg(0, 1, 0, 4), mr_reg(5, 2, 2, 4), mr_dereg(10, 1), mr_dereg(20, 2), dirty(30, 9)]
+    assert replay_events(events, "none").costs["unreclaimable_page_seconds"] == 0.09
+
+
+def test_dax_pages_are_in_no_page_cache(replay_events: Any) -> None:
+    events = [mr_reg(0, 1, 0, 4, dax=True, file=DAX), mr_dereg(10, 1, file=DAX)]
+    assert replay_events(events, "hold-off").costs == {}
+
+
+def test_cache_del_ends_instances_where_the_trace_shows_it(replay_events: Any) -> None:
+    # The punch row itself drops nothing here: page 1 is deleted, page 0 is not. Page 1 comes back unpinned.
+    events = [
+        *(mr_reg(0, 1, 0, 2), at(1, "punch", 20, index=0, npages=2, dur=MS)),
+        *(at(1.5, "cache_del", 20, index=1, npages=1), at(3, "cache_add", 20, index=1, npages=1)),
+        *(dirty(4, 0, 2), writeback(5, 0, 2), mr_dereg(9, 1)),
+    ]
+    outcome = replay_events(events, "none")
+    assert outcome.pages["truncate_while_pinned"] == 1
+    assert outcome.pages["wb_while_pinned"] == 1
+    row = next(row for row in outcome.rows("conflicts") if row["class"] == "truncate_while_pinned")
+    assert (row["op"], row["index"], row["victim_tid"]) == ("punch", 1, 20)
+
+
+def test_a_deletion_outside_any_operation_is_an_eviction(replay_events: Any) -> None:
+    events = [mr_reg(0, 1, 0, 2), at(1, "truncate", 20, index=9, dur=MS), at(3, "cache_del", 20, index=0, npages=2), mr_dereg(9, 1)]
+    rows = replay_events(events, "none").rows("conflicts")
+    assert [(row["class"], row["op"], row["npages"]) for row in rows] == [("truncate_while_pinned", "evict", 2)]
+
+
+def test_unpin_leaves_a_new_instance_alone(replay_events: Any) -> None:
+    # MR 1's pages are punched, MR 2 pins their successors; the release of MR 1 must not release those.
+    events = [
+        *(mr_reg(0, 1, 0, 3), at(1, "punch", 20, index=0, npages=3, dur=0), mr_reg(2, 2, 0, 3), mr_dereg(3, 1)),
+        *(dirty(4, 0, 3), writeback(5, 0, 3), mr_dereg(9, 2)),
+    ]
+    assert replay_events(events, "none").pages["wb_while_pinned"] == 3
+
+
+def test_explicit_pins(replay_events: Any) -> None:
+    # A short-term pin for writing, as of direct IO into a mapping: refused by nobody, but writeback meets it.
+    events = [
+        *(at(0, "pin", pin=1, index=0, npages=2, write=True, longterm=False), dirty(0, 0, 2), writeback(1, 0, 2)),
+        *(at(2, "unpin", pin=1, index=0, npages=2, dirty=True), writeback(3, 0, 2)),
+    ]
+    for policy in ("none", "mainline", "odp", "lease"):
+        pages = replay_events(events, policy).pages
+        assert pages == {"wb_while_pinned": 2, "dirty_after_clean": 2}, policy
+
+
+# -- admit ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "file", "write", "reason"),
+    [
+        ("none", DAX, True, ("refuse_dax", -95)),
+        ("none", FILE, True, None),
+        ("hold-off", DAX, True, None),
+        ("mainline", FILE, True, ("refuse_shared_file", -14)),
+        ("mainline", FILE, False, None),
+        ("mainline", DAX, True, ("refuse_dax", -95)),
+        ("deny", DAX, False, ("refuse_dax", -95)),
+        ("lease", DAX, True, None),
+        ("immutable", DAX, True, None),
+    ],
+)
+def test_admission(replay_events: Any, policy: str, file: str, write: bool, reason: tuple[str, int] | None) -> None:
+    events = [mr_reg(0, 1, 3, 5, write=write, file=file, dax=file == DAX), mr_dereg(9, 1, file=file)]
+    outcome = replay_events(events, policy)
+    assert [(row["reason"], row["errno"]) for row in outcome.rows("refusals")] == ([reason] if reason else [])
+    assert outcome.pages.get("pin_refused", 0) == (5 if reason else 0)
+    assert outcome.costs.get("refused_pages", 0) == (5 if reason else 0)
+
+
+def test_work_behind_a_refused_mr_is_lost_not_avoided(replay_events: Any) -> None:
+    # 3 accesses of 4096, 8192 and 4096 bytes; the pages are dirtied by somebody else and written back without a pin.
+    events = [
+        *(mr_reg(0, 1, 0, 4), remote(1, 1, 0), remote(2, 1, 2, 2), remote(3, 1, 0, op="remote_read")),
+        *(dirty(4, 0, 2), writeback(5, 0, 2), mr_dereg(9, 1)),
+    ]
+    outcome = replay_events(events, "mainline")
+    assert outcome.pages == {"pin_refused": 4}
+    assert outcome.costs == {"refused_pages": 4, "lost_remote_ops": 3, "lost_remote_bytes": 16384}
+
+
+def test_a_hole_is_refused_where_blocks_must_be_allocated(replay_events: Any) -> None:
+    punched = [at(0, "punch", 20, index=2, npages=3, dur=0), mr_reg(1, 1, 0, 4), mr_dereg(2, 1)]
+    assert replay_events(punched, "immutable").rows("refusals")[0]["reason"] == "need_allocated"
+    filled = [punched[0], dirty(0.5, 2, 3), *punched[1:]]
+    assert replay_events(filled, "immutable").rows("refusals") == []
+
+
+# -- writeback --------------------------------------------------------------------------------------------------------
+
+
+def test_dirty_after_clean(replay_events: Any) -> None:
+    # Pages 0, 1 are cleaned under the pin; 1 is dirtied again by the CPU; the release dirties 0, and 2, 3 were never cleaned.
+    events = [mr_reg(0, 1, 0, 4), dirty(1, 0, 2), writeback(2, 0, 2), dirty(3, 1), mr_dereg(9, 1)]
+    rows = [row for row in replay_events(events, "none").rows("conflicts") if row["class"] == "dirty_after_clean"]
+    assert [(row["index"], row["npages"], row["ts"]) for row in rows] == [(0, 1, 9 * MS)]
+
+
+def test_fsync_misses_what_the_device_wrote_after_the_clean(replay_events: Any) -> None:
+    # Page 0: written by the device, cleaned, written again: clean and stale. Page 1: cleaned and not written since.
+    events = [
+        *(mr_reg(0, 1, 0, 2), dirty(1, 0, 2), remote(1, 1, 0), writeback(2, 0, 2)),
+        *(remote(3, 1, 0), fsync(4, 1), mr_dereg(9, 1)),
+    ]
+    assert replay_events(events, "none").pages["fsync_misses_pinned"] == 1
+    # An MR that may be written at any time: both pages.
+    assert replay_events(events, "none", {"remote.activity": "always"}).pages["fsync_misses_pinned"] == 2
+    # Under bounce a pinned page never counts as clean.
+    assert "fsync_misses_pinned" not in replay_events(events, "bounce").pages
+
+
+def test_hold_skips_background_and_blocks_integrity_writeback(replay_events: Any) -> None:
+    # The kworker passes over both pages at 2 ms. At 3 ms a sync write of page 1 by task 20 waits for the release at 9 ms.
+    events = [
+        *(mr_reg(0, 1, 0, 2), dirty(1, 0, 2), writeback(2, 0, 2)),
+        *(writeback(3, 1, 1, tid=20, sync=True), mr_dereg(9, 1), dirty(12, 50)),
+    ]
+    outcome = replay_events(events, "hold-off")
+    assert outcome.pages == {}
+    assert [(row["op"], row["ts"], row["dur"], row["role"], row["tid"], row["mr"]) for row in outcome.rows("stalls")] == [
+        ("writeback", 3 * MS, 6 * MS, "app", 20, 0)
+    ]
+
+
+def test_fsync_under_hold_waits_for_what_hold_kept_dirty(replay_events: Any) -> None:
+    # The recorded kernel had cleaned the page at 2 ms, so its fsync wrote nothing; under hold the page is still dirty.
+    events = [mr_reg(0, 1, 0, 2), dirty(1, 0), writeback(2, 0), fsync(4, 1), mr_dereg(9, 1), dirty(12, 50)]
+    assert replay_events(events, "hold-off").stalls == [("fsync", 5 * MS, False)]
+
+
+def test_a_wait_moves_the_tasks_later_events_and_nobody_elses(replay_events: Any) -> None:
+    # Task 20's fsync at 2 ms waits 8 ms for MR 1 (to 10 ms). Its punch, recorded at 4 ms, comes at 12 ms: MR 2 is gone
+    # by then (11 ms). The kworker's truncate at 4.5 ms is not moved.
+    events = [
+        *(mr_reg(0, 1, 0, 2), mr_reg(0, 2, 10, 2), dirty(1, 0), fsync(2, 1), at(4, "punch", 20, index=10, npages=1, dur=0)),
+        *(at(4.5, "punch", 30, index=11, npages=1, dur=0), mr_dereg(10, 1), mr_dereg(11, 2), dirty(20, 50)),
+    ]
+    rows = replay_events(events, "hold-off").rows("conflicts")
+    assert [(row["class"], row["index"], row["victim_tid"]) for row in rows] == [("truncate_while_pinned", 11, 30)]
+
+
+def test_bounce_writes_again_at_each_fsync(replay_events: Any) -> None:
+    # Bounced at 2 ms (4096). Nothing dirties the page again, yet each fsync has to write what the policy keeps dirty.
+    events = [mr_reg(0, 1, 0, 1), dirty(1, 0), writeback(2, 0), fsync(3, 0.1), fsync(5, 0.1), mr_dereg(9, 1)]
+    outcome = replay_events(events, "bounce")
+    assert (outcome.costs["bounce_bytes"], outcome.costs["rewrite_bytes"]) == (3 * 4096, 2 * 4096)
+    # bounce-sync skipped the kworker's write: the first fsync is the first write, only the second one is a rewrite.
+    outcome = replay_events(events, "bounce-sync")
+    assert (outcome.costs["bounce_bytes"], outcome.costs["rewrite_bytes"]) == (2 * 4096, 4096)
+
+
+def test_bounce_feeds_the_periodic_flusher(replay_events: Any) -> None:
+    # Bounced at 2 ms, released at 100 s. The flusher wakes every 5 s from 0 and writes what is 30 s old: at 35 s (33 s
+    # old; at 30 s it was younger), then every 30 s: 65 s, 95 s. Three rewrites.
+    events = [mr_reg(0, 1, 0, 1), dirty(1, 0), writeback(2, 0), mr_dereg(100_000, 1)]
+    outcome = replay_events(events, "bounce")
+    assert (outcome.costs["bounce_bytes"], outcome.costs["rewrite_bytes"]) == (4 * 4096, 3 * 4096)
+    # Every 20 s, what is 50 s old: at 60 s (from 2 ms), next at 120 s: one rewrite.
+    outcome = replay_events(events, "bounce", {"writeback.interval": "20s", "writeback.expire": "50s"})
+    assert outcome.costs["rewrite_bytes"] == 4096
+    series = [(row["ts"], row["value"]) for row in outcome.rows("series") if row["metric"] == "rewrite_bytes" and row["value"]]
+    assert len(series) == 1
+    assert series[0][0] <= 60_000 * MS < series[0][0] + 100_000 * MS // 256 + 1
+
+
+def test_torn_snapshot_only_where_the_device_may_write(replay_events: Any) -> None:
+    # The device writes page 0 only; both are bounced.
+    events = [mr_reg(0, 1, 0, 2), dirty(1, 0, 2), remote(1, 1, 0), writeback(2, 0, 2), mr_dereg(9, 1)]
+    assert replay_events(events, "bounce").pages == {"torn_snapshot": 1}
+    assert replay_events(events, "bounce", {"remote.activity": "always"}).pages == {"torn_snapshot": 2}
+
+
+def test_the_copy_takes_time(replay_events: Any) -> None:
+    # 3 pages at 1 ms + 0.5 ms each: the kworker is 2.5 ms late, so its write of page 9 at 4 ms comes after the release at 5 ms.
+    events = [mr_reg(0, 1, 0, 3), mr_reg(0, 2, 9, 1), dirty(1, 0, 3), dirty(1, 9), writeback(2, 0, 3), writeback(4, 9), mr_dereg(5, 2)]
+    assert replay_events(events, "bounce").costs["bounce_bytes"] == 4 * 4096
+    assert replay_events(events, "bounce", {"bounce.copy": "1ms+0.5ms/page"}).costs["bounce_bytes"] == 3 * 4096
+
+
+def test_release_costs_what_it_dirties_beyond_the_recording(replay_events: Any) -> None:
+    # Under none the release dirties as recorded: the punch at 6 ms stays where it was and meets MR 2. Under hold-off
+    # nothing was cleaned, so the release at 5 ms is 2 x 1 ms shorter than recorded: the punch comes at 4 ms, clamped to the
+    # present (5 ms), still before MR 2 goes at 5.5 ms: the same pages, one by one.
+    events = [
+        *(mr_reg(0, 1, 0, 2), at(0, "mr_reg", 30, mr=2, device="mlx5_0", index=9, npages=1, write=True)),
+        *(dirty(1, 0, 2), writeback(2, 0, 2), mr_dereg(5, 1), at(6, "punch", 10, index=9, npages=1, dur=0)),
+        *(at(5.5 + 1, "mr_dereg", 30, mr=2), dirty(20, 50)),
+    ]
+    none = replay_events(events, "none", {"mr.dirty": "1ms/page"}).rows("conflicts")
+    assert [(row["class"], row["ts"]) for row in none if row["class"] == "truncate_while_pinned"] == [("truncate_while_pinned", 6 * MS)]
+    held = replay_events(events, "hold-off", {"mr.dirty": "1ms/page"}).rows("conflicts")
+    assert [(row["class"], row["ts"]) for row in held] == [("truncate_while_pinned", 5 * MS)]
+
+
+def test_dax_pages_are_never_written_back(replay_events: Any) -> None:
+    events = [mr_reg(0, 1, 0, 2, file=DAX, dax=True), dirty(1, 0, 2, file=DAX), writeback(2, 0, 2, file=DAX), fsync(3, 1, file=DAX)]
+    for policy in ("hold-off", "lease", "busy-blocks", "immutable"):
+        assert replay_events(events, policy).pages == {}, policy
+        assert replay_events(events, policy).stalls == [], policy
+
+
+# -- reclaim ----------------------------------------------------------------------------------------------------------
+
+
+def test_reclaim_and_migration(replay_events: Any) -> None:
+    events = [mr_reg(0, 1, 0, 3), at(1, "reclaim", 2, index=1, npages=4), at(2, "migrate", 2, index=0, npages=2), mr_dereg(9, 1)]
+    assert replay_events(events, "none").pages == {"priv_released_pinned": 2, "migrate_refused": 2}
+    assert replay_events(events, "lease").pages == {"unmap_refused": 2, "migrate_refused": 2}
+    assert replay_events(events, "odp").pages == {}
+
+
+# -- the device -------------------------------------------------------------------------------------------------------
+
+
+def test_writes_to_orphans_are_counted(replay_events: Any) -> None:
+    # The punch orphans pages 2, 3; an access to 1..2 then hits one page of the file and one orphan.
+    events = [mr_reg(0, 1, 0, 4), at(1, "punch", 20, index=2, npages=2, dur=0), remote(2, 1, 1, 2), remote(3, 1, 3), mr_dereg(9, 1)]
+    assert replay_events(events, "none").costs["orphaned_write_bytes"] == 2 * 4096
+
+
+def test_on_demand_paging(replay_events: Any) -> None:
+    # Faults: 0..1 (one run), 3 alone; writeback takes 0..1 (one run); the next access to 1 faults again: 3 faults.
+    # Each costs 10 us + 1 us a page: the remote side waits 12, 11 and 11 us.
+    events = [
+        *(mr_reg(0, 1, 0, 4), remote(1, 1, 0, 2), remote(2, 1, 0, 1), remote(3, 1, 3)),
+        *(writeback(4, 0, 2), remote(5, 1, 1), mr_dereg(9, 1)),
+    ]
+    outcome = replay_events(events, "odp", {"odp.fault": "10us+1us/page"})
+    assert outcome.pages == {}
+    assert outcome.costs == {"odp_faults": 3, "odp_invalidations": 1}
+    assert [(row["op"], row["role"], row["dur"]) for row in outcome.rows("stalls")] == [
+        ("remote_write", "remote", 12_000),
+        ("remote_write", "remote", 11_000),
+        ("remote_write", "remote", 11_000),
+    ]
+
+
+def test_on_demand_paging_of_an_always_active_device(replay_events: Any) -> None:
+    # One fault at registration, one after the invalidation by writeback; the truncate takes pages 2, 3 for good.
+    events = [mr_reg(0, 1, 0, 4), writeback(4, 0, 2), at(5, "truncate", 20, index=2, dur=0), mr_dereg(9, 1)]
+    outcome = replay_events(events, "odp", {"remote.activity": "always"})
+    assert outcome.pages == {}
+    assert outcome.costs == {"odp_faults": 2, "odp_invalidations": 2}
