@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-SOURCES = pyproject.toml setup.py constraints.txt $(wildcard _ext/*.pyx _ext/*.pxd)
+CORE    = setup.py $(wildcard _ext/*.pyx _ext/*.pxd)
 # REPLAY_BUILD=debug or sanitize changes how the core is compiled (see setup.py)
 
 .PHONY: help setup demo test lint types unit package sanitize clean
@@ -13,11 +13,14 @@ help: ## show this list
 
 setup: $(VENV)/.ready ## make the virtual environment and build the core
 
-$(VENV)/.ready: $(SOURCES)
+$(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 		rm -rf $(VENV); echo "make: cannot make a virtual environment (Debian: apt install python3-venv python3-dev gcc)" >&2; exit 1; }
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt "setuptools>=77" "Cython>=3.1"
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[dev]"
+	REPLAY_BUILD=none $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[dev]"
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.installed $(CORE)
 	$(BIN)/python setup.py -q build_ext --inplace
 	@touch $@
 
@@ -25,6 +28,7 @@ demo: setup ## ingest a recorded trace, replay it under every policy, compare
 	@rm -rf build/demo-store
 	$(BIN)/replay ingest --store build/demo-store sample_traces/rdma-ext4.dat
 	$(BIN)/replay run --store build/demo-store
+	$(BIN)/replay report --store build/demo-store
 	@echo
 	@echo "The store is build/demo-store. Try next:"
 	@echo "  export REPLAY_STORE=build/demo-store PATH=$(BIN):\$$PATH"

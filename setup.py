@@ -1,7 +1,8 @@
 """Builds the compiled core, and lays out build/tree.
 
 REPLAY_BUILD chooses the mode: release (the default, bounds checks on), debug (no optimisation, every check of Cython),
-sanitize (debug with AddressSanitizer and UndefinedBehaviorSanitizer). No safety directive stands in any .pyx file: a
+sanitize (debug with AddressSanitizer and UndefinedBehaviorSanitizer), none (nothing is compiled: an editable install
+whose core `setup.py build_ext --inplace` builds incrementally). No safety directive stands in any .pyx file: a
 header there would win over these.
 """
 
@@ -46,8 +47,8 @@ C_FLAGS = {
     "sanitize": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", *WARNINGS],
 }
 LINK_FLAGS = {"release": [], "debug": [], "sanitize": ["-fsanitize=address,undefined"]}
-if MODE not in C_FLAGS:
-    raise SystemExit(f"REPLAY_BUILD={MODE}: expected one of {', '.join(C_FLAGS)}")
+if MODE not in {*C_FLAGS, "none"}:
+    raise SystemExit(f"REPLAY_BUILD={MODE}: expected one of {', '.join(C_FLAGS)}, none")
 
 DIRECTIVES = {
     "language_level": 3,
@@ -84,11 +85,12 @@ setup(
                 extra_compile_args=C_FLAGS[MODE],
                 extra_link_args=LINK_FLAGS[MODE],
             )
-            for name in MODULES
-            if (ROOT / "_ext" / f"{name}.pyx").exists()
+            for name in (MODULES if MODE != "none" else ())
         ],
         include_path=[str(TREE)],
         compiler_directives=DIRECTIVES,
         build_dir=f"build/cython-{MODE}",
-    )
+        nthreads=os.cpu_count() or 1,
+    ),
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )
