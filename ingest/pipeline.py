@@ -150,7 +150,7 @@ def _found(tables: Mapping[str, pa.Table], raw: Sequence[RawFile], losses: Seque
     operations = tables["events"]["op"].cast("string").value_counts().to_pylist()
     mrs, tracepoints = tables["mrs"], tables["tracepoints"]
     return {
-        "operations": {row["values"]: row["counts"] for row in sorted(operations, key=lambda row: (-row["counts"], row["values"]))},
+        "operations": {row["values"]: row["counts"] for row in operations},
         "tracepoints": tracepoints.num_rows,
         "mapped_records": pc.sum(tracepoints.filter(pc.is_valid(tracepoints["mapped"]))["rows"]).as_py() or 0,
         "mrs": mrs.num_rows,

@@ -69,7 +69,7 @@ def _line(title: str, text: str) -> str:
 
 
 def _format(row: Mapping[str, Any]) -> str:
-    kernel = f", Linux {row['uname']}" if row["uname"] else ""
+    kernel = f", {row['uname']}" if row["uname"] else ""
     return f"{row['format']}, clock {row['clock']}, {plural(row['cpus'], 'CPU')}{kernel}"
 
 
@@ -85,8 +85,9 @@ def _records(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 
 def _operations(operations: Mapping[str, int]) -> str:
-    first = [f"{name} {number(count)}" for name, count in list(operations.items())[:_MOST_OPERATIONS]]
-    rest = sum(list(operations.values())[_MOST_OPERATIONS:])
+    ordered = sorted(operations.items(), key=lambda item: (-item[1], item[0]))
+    first = [f"{name} {number(count)}" for name, count in ordered[:_MOST_OPERATIONS]]
+    rest = sum(count for _, count in ordered[_MOST_OPERATIONS:])
     return ", ".join([*first, f"other {number(rest)}"] if rest else first) or "none"
 
 
