@@ -9,7 +9,7 @@ import pyarrow as pa
 from replay._ext.ringbuffer import ALL_DONE, RingMerge
 from replay.ingest.losses import Losses
 from replay.ingest.pages import PageSource
-from replay.ingest.rawtables import StreamNames, raw_tables
+from replay.ingest.rawtables import RawTable, StreamNames, raw_table, unique_formats
 from replay.ingest.records import Progress, RawBatch
 from replay.ingest.tracedat import Container
 
@@ -22,15 +22,16 @@ class Merging:
         self.losses = losses
         self.progress = progress
         self.overruns = container.overruns
-        self.tables = raw_tables(container.formats)
+        self.formats = unique_formats(container.formats)
+        self.tables: dict[int, RawTable] = {}
         self.merge = RingMerge(
             [source.page_bytes for source in sources],
-            [table.format.need_bytes for table in self.tables],
+            [form.need_bytes for form in self.formats],
             header_bytes=container.header_bytes,
             long_bytes=container.long_bytes,
         )
-        for table in self.tables:
-            self.merge.set_type(table.format.id, table.group)
+        for group, form in enumerate(self.formats):
+            self.merge.set_type(form.id, group)
         for stream in range(len(sources)):
             self._set_clock(stream, container)
         self.names = StreamNames(
@@ -81,14 +82,14 @@ class Merging:
                 return
 
     def _take(self) -> RawBatch:
-        batch = RawBatch(
-            {
-                self.tables[group].key: self.tables[group].batch(self.merge, rows, self.names, self.losses)
-                for group, rows in self.merge.rows()
-            }
-        )
+        batches = {}
+        for group, rows in self.merge.rows():
+            table = self.tables.get(group)
+            if table is None:
+                table = self.tables[group] = raw_table(group, self.formats[group])
+            batches[table.key] = table.batch(self.merge, rows, self.names, self.losses)
         self.merge.drop_rows()
-        return batch
+        return RawBatch(batches)
 
     def _count_losses(self) -> None:
         total = 0

@@ -82,18 +82,15 @@ def raw_table(group: int, form: Format) -> RawTable:
     return RawTable(group, form, pa.schema(own + fields))
 
 
-def raw_tables(formats: Sequence[Format]) -> list[RawTable]:
-    """One table per event id; the last format of an id counts, as in libtraceevent. Names are made unique by the id."""
-    by_id = {form.id: form for form in formats}
+def unique_formats(formats: Sequence[Format]) -> list[Format]:
+    """One format per event id, the last of an id as in libtraceevent; events of one name are told apart by their id."""
     names: set[tuple[str, str]] = set()
-    tables: list[RawTable] = []
-    for form in by_id.values():
-        unique = form
-        if (form.system, form.name) in names:
-            unique = Format(form.system, f"{form.name}_{form.id}", form.id, form.fields)
-        names.add((unique.system, unique.name))
-        tables.append(raw_table(len(tables), unique))
-    return tables
+    unique = []
+    for form in {form.id: form for form in formats}.values():
+        name = f"{form.name}_{form.id}" if (form.system, form.name) in names else form.name
+        names.add((form.system, name))
+        unique.append(form if name == form.name else Format(form.system, name, form.id, form.fields))
+    return unique
 
 
 def _field_type(field: Field) -> pa.DataType:

@@ -19,6 +19,7 @@ from replay.errors import TraceError
 MAGIC = b"\x17\x08\x44tracing"
 MAX_PAGE_BYTES = 1 << 24
 MAX_CPUS = 1 << 16
+MAX_OPTIONS_SECTIONS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,8 @@ def _read_flyrecord(container: Container, cursor: ByteCursor, options: Options, 
         raise cursor.error("a latency trace holds text, no events")
     if kind != "flyrecord":
         raise cursor.error(f"expected trace data, found {kind!r}")
+    if sum(len(buffer.cpus) for buffer in container.buffers) + container.cpus > MAX_CPUS:
+        raise cursor.error(f"more than {MAX_CPUS} CPUs in all buffers cannot be right")
     cpus = []
     for cpu in range(container.cpus):
         offset, size = cursor.number(8, "a CPU's offset"), cursor.number(8, "a CPU's size")
@@ -142,6 +145,8 @@ def _read_v7(container: Container, cursor: ByteCursor) -> None:
     while following:
         if following in seen:
             raise TraceError(cursor.path, following, "the options sections form a loop")
+        if len(seen) >= MAX_OPTIONS_SECTIONS:
+            raise TraceError(cursor.path, following, f"more than {MAX_OPTIONS_SECTIONS} options sections")
         seen.add(following)
         section = open_section(cursor, following, container.compression)
         if section.id != Option.DONE:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from builders.tracedat import format_text
 from replay.ingest.formats import Place, parse_format
-from replay.ingest.rawtables import raw_table, raw_tables
+from replay.ingest.rawtables import raw_table, unique_formats
 
 
 def parse(*fields: tuple[str, int, int, int], long_bytes: int = 8):
@@ -114,4 +114,5 @@ def test_what_cannot_be_decoded_is_refused(text: str) -> None:
 def test_events_of_one_name_are_told_apart_by_their_id() -> None:
     texts = [format_text("probe", number, [("int n", 8, 4, 1)]) for number in (1301, 1303)]
     forms = [parse_format(text, "gup", long_bytes=8) for text in texts]
-    assert [table.key for table in raw_tables([form for form in forms if form])] == [("gup", "probe"), ("gup", "probe_1303")]
+    unique = unique_formats([form for form in forms if form])
+    assert [(form.name, form.id) for form in unique] == [("probe", 1301), ("probe_1303", 1303)]

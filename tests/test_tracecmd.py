@@ -4,65 +4,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from builders import tracedat as make
+from builders.events import FORMATS, START, VERSIONS, Tables, opened, read_bytes, trace, wake
 from replay.ingest import tracecmd
-from replay.ingest.tracecmd import open_tracecmd
-
-from replay.errors import ReplayError, TraceError
-
-WAKE = ("sched", make.format_text("wake", 1301, [("int n", 8, 4, 1), ("char comm[8]", 12, 8, 0)]))
-PATH = ("gup", make.format_text("open", 1303, [("__data_loc char[] path", 8, 4, 1), ("__rel_loc u16[] ids", 12, 4, 0)]))
-STACK = ("ftrace", make.format_text("kernel_stack", 4, [("int size", 8, 4, 1), ("unsigned long caller[]", 16, 0, 0)]))
-FORMATS = (WAKE, PATH, STACK)
-START = 1 << 40
-
-
-def wake(n: int, comm: bytes = b"pinload", pid: int = 17) -> bytes:
-    return make.payload(1301, pid, struct.pack("<i8s", n, comm))
-
-
-def opened(path: bytes, ids: tuple[int, ...] = ()) -> bytes:
-    """The dynamic data follow both words: the path at 16 from the record's start, the ids from their own word's end."""
-    path += b"\0"
-    path += b"\0" * (len(path) % 2)
-    words = struct.pack("<II", 16 | len(path) << 16, len(path) | 2 * len(ids) << 16)
-    return make.payload(1303, 19, words + path + struct.pack(f"<{len(ids)}H", *ids))
-
-
-def trace(*cpus: bytes, **more: object) -> make.Trace:
-    return make.Trace(FORMATS, [make.Instance("", cpus)], **more)  # type: ignore[arg-type]
+from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Callable[[bytes], tuple[dict[str, list[dict[str, object]]], dict[str, int], tracecmd.TraceCmdReader]]:
-    def read(file: bytes) -> tuple[dict[str, list[dict[str, object]]], dict[str, int], tracecmd.TraceCmdReader]:
-        path = tmp_path / "made.dat"
-        path.write_bytes(file)
-        reader = open_tracecmd(path)
-        tables: dict[str, list[dict[str, object]]] = {}
-        for batch in reader.batches():
-            for (_, event), rows in batch.tables.items():
-                rows.validate(full=True)
-                tables.setdefault(event, []).extend(rows.to_pylist())
-        counts = {name: reader.losses.count(name) for name, _ in reader.losses.counts}
-        return tables, {name: count for name, count in counts.items() if count}, reader
-
-    return read
-
-
-VERSIONS = pytest.mark.parametrize(
-    "build",
-    [
-        make.version_6,
-        make.version_7,
-        lambda trace: make.version_7(trace, "zlib"),
-        lambda trace: make.version_7(trace, "zstd"),
-    ],
-    ids=["v6", "v7", "v7-zlib", "v7-zstd"],
-)
+def read(tmp_path: Path) -> Callable[[bytes], tuple[Tables, dict[str, int], TraceCmdReader]]:
+    return partial(read_bytes, tmp_path)
 
 
 @VERSIONS
@@ -171,65 +125,6 @@ def test_strings_end_at_nul_and_invalid_utf8_is_replaced(read) -> None:
     assert [row["comm"] for row in tables["wake"]] == ["ab", "\ufffd\ufffdabcdef", ""]
 
 
-def test_dynamic_data_outside_of_the_record_are_null_and_counted(read) -> None:
-    bad = make.payload(1303, 19, struct.pack("<II", 16 | 9 << 16, 0))
-    worse = make.payload(1303, 19, struct.pack("<II", 65535 | 1 << 16, 65535 << 16))
-    entries = make.data(0, bad) + make.data(0, worse) + make.data(0, opened(b"fine"))
-    tables, losses, _ = read(make.version_6(trace(make.page(START, entries))))
-    assert [(row["path"], row["ids"]) for row in tables["open"]] == [(None, []), (None, None), ("fine", [])]
-    assert losses == {"undecodable_fields": 3}
-
-
-def test_values_together_take_no_more_than_their_record(read) -> None:
-    """Two dynamic fields that claim the same bytes: a small record could otherwise fill any number of large columns."""
-    greedy = make.payload(1303, 19, struct.pack("<II", 0 | 40 << 16, (65536 - 16) | 0 << 16) + b"x" * 24)
-    twice = make.payload(1303, 19, struct.pack("<II", 16 | 24 << 16, 0 | 24 << 16) + b"x" * 24)
-    tables, losses, _ = read(make.version_6(trace(make.page(START, make.data(0, greedy) + make.data(0, twice)))))
-    assert [row["ids"] for row in tables["open"]] == [None, None]
-    assert tables["open"][1]["path"] == "x" * 24
-    assert losses == {"undecodable_fields": 2}
-
-
-def test_records_without_a_format_are_counted_and_keep_their_place(read) -> None:
-    entries = make.data(0, wake(1)) + make.data(0, make.payload(999, 1)) + make.data(0, wake(2))
-    tables, losses, _ = read(make.version_6(trace(make.page(START, entries))))
-    assert [row["seq"] for row in tables["wake"]] == [0, 2]
-    assert losses == {"unknown_event_records": 1}
-
-
-def test_a_record_that_lacks_a_scalar_is_counted(read) -> None:
-    entries = make.data(0, make.payload(1301, 17)) + make.data(0, wake(2))
-    tables, losses, _ = read(make.version_6(trace(make.page(START, entries))))
-    assert [row["n"] for row in tables["wake"]] == [2]
-    assert losses == {"undecodable_bytes": 8}
-
-
-@pytest.mark.parametrize(
-    ("damage", "bytes_lost"),
-    [
-        (struct.pack("<II", 0, 3), 8),
-        (struct.pack("<II", 0, 4000), 8),
-        (struct.pack("<II", 0, 0xFFFFFFFF), 8),
-        (struct.pack("<I", 28), 4),
-        (struct.pack("<I", 30 | 1 << 5), 4),
-        (struct.pack("<I", 31 | 1 << 5), 4),
-        (b"\x01\x02", 2),
-    ],
-)
-def test_an_impossible_entry_costs_the_rest_of_its_page_only(read, damage, bytes_lost) -> None:
-    pages = make.page(START, make.data(0, wake(1)) + damage) + make.page(START + 9, make.data(0, wake(2)))
-    tables, losses, _ = read(make.version_6(trace(pages)))
-    assert [row["n"] for row in tables["wake"]] == [1, 2]
-    assert losses == {"undecodable_bytes": bytes_lost}
-
-
-def test_a_page_that_says_it_holds_more_than_a_page_is_skipped(read) -> None:
-    pages = make.page(START, make.data(0, wake(1)), commit=4081) + make.page(START + 9, make.data(0, wake(2)))
-    tables, losses, _ = read(make.version_6(trace(pages)))
-    assert [row["n"] for row in tables["wake"]] == [2]
-    assert losses == {"undecodable_bytes": 4096}
-
-
 def test_a_32_bit_kernel(read) -> None:
     formats = [("sched", make.format_text("args", 1301, [("unsigned long args[2]", 8, 8, 0), ("void * p", 16, 4, 0)]))]
     body = make.payload(1301, 17, struct.pack("<III", 3, 5, 0xC0000000))
@@ -295,78 +190,3 @@ def test_progress_ends_at_the_total(tmp_path) -> None:
     seen: list[tuple[int, int]] = []
     list(open_tracecmd(path).batches(lambda done, total: seen.append((done, total))))
     assert seen[-1] == (4 * 4096, 4 * 4096)
-
-
-SMALL = trace(
-    make.page(START, make.data(0, wake(1)) + make.data(3, opened(b"/mnt/a", (2, 3))), lost=5, page_bytes=256)
-    + make.page(START + 7, make.data(0, wake(2)), page_bytes=256),
-    make.page(START + 1, make.data(0, wake(3)), page_bytes=256),
-    page_bytes=256,
-)
-
-
-@VERSIONS
-def test_cut_at_every_byte_it_is_an_error_or_a_counted_loss(read, build) -> None:
-    file = build(SMALL)
-    whole, losses, _ = read(file)
-    assert sum(map(len, whole.values())) == 4
-    assert losses == {"kernel_lost_events": 5}
-    for size in range(len(file)):
-        try:
-            tables, losses, _ = read(file[:size])
-        except TraceError as error:
-            refusal, tables = str(error), {}
-        else:
-            refusal = ""
-        assert "made.dat" in refusal or losses.get("truncated_bytes", 0) > 0, size
-        assert sum(map(len, tables.values())) <= 4
-
-
-@VERSIONS
-def test_any_byte_changed_is_no_crash(read, build) -> None:
-    file = bytearray(build(SMALL))
-    for at in range(len(file)):
-        old = file[at]
-        file[at] = (0x00, 0xFF, old ^ 0x10)[at % 3]
-        try:
-            tables, _, _ = read(bytes(file))
-        except TraceError:
-            pass
-        else:
-            assert sum(map(len, tables.values())) < 200
-        file[at] = old
-
-
-def refusal(tmp_path: Path, file: bytes) -> str:
-    path = tmp_path / "bad.dat"
-    path.write_bytes(file)
-    with pytest.raises(TraceError) as caught:
-        list(open_tracecmd(path).batches())
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_what_is_no_trace_is_said_to_be_none(tmp_path) -> None:
-    assert refusal(tmp_path, b"").endswith("the file is empty")
-    assert refusal(tmp_path, b"hello\n").endswith("byte 0: not a trace.dat file")
-    head = make.version_6(SMALL)
-    assert "version '8' is not supported" in refusal(tmp_path, head[:10] + b"8" + head[11:])
-    assert "big-endian" in refusal(tmp_path, head[:12] + b"\1" + head[13:])
-    assert "latency" in refusal(tmp_path, head.replace(b"flyrecord\0", b"latency  \0"))
-    for path in (tmp_path / "absent.dat", tmp_path):
-        with pytest.raises(ReplayError, match=str(path)):
-            open_tracecmd(path)
-
-
-def test_hostile_numbers_are_refused(tmp_path) -> None:
-    file = make.version_7(SMALL, "zlib")
-    chunk = file.index(b"\x78", file.index(b"\x03\0\1\0")) - 8
-    big = file[: chunk + 4] + struct.pack("<I", 0x7FFFFFFF) + file[chunk + 8 :]
-    assert "a chunk of 2147483647 bytes" in refusal(tmp_path, big)
-    loop = bytearray(make.version_7(SMALL))
-    options_at = struct.unpack_from("<Q", loop, 27)[0]
-    struct.pack_into("<Q", loop, len(loop) - 8, options_at)
-    assert "form a loop" in refusal(tmp_path, bytes(loop))
-    overlap = make.version_6(SMALL)
-    table = overlap.index(b"flyrecord\0") + 10
-    assert "overlap" in refusal(tmp_path, overlap[: table + 16] + overlap[table : table + 8] + overlap[table + 24 :])
