@@ -1,5 +1,5 @@
 # Sourced inside the guest: one function per scenario. Each leaves its files in /out.
-EV="-e gup -e writeback -e filemap -e filelock -e fs_dax -e migrate -e vmscan -e sched:sched_process_exit -e sched:sched_process_fork -e sched:sched_process_exec -e rdma_core"
+EV="-e gup -e writeback -e filemap -e filelock -e fs_dax -e migrate -e vmscan -e sched:sched_process_exit -e sched:sched_process_fork -e sched:sched_process_exec -e task:task_newtask -e rdma_core"
 EXT4="-e ext4:ext4_punch_hole -e ext4:ext4_truncate_enter -e ext4:ext4_truncate_exit -e ext4:ext4_sync_file_enter -e ext4:ext4_sync_file_exit -e ext4:ext4_writepages -e ext4:ext4_writepages_result -e ext4:ext4_fallocate_enter -e ext4:ext4_fallocate_exit -e ext4:ext4_free_blocks -e ext4:ext4_allocate_blocks"
 XFS="-e xfs:xfs_free_file_space -e xfs:xfs_setattr -e xfs:xfs_file_fsync -e iomap"
 
