@@ -24,6 +24,7 @@ MODULES = (
     "regions",
     "operations",
     "identity",
+    "touched",
     # the replay, in order of who builds on whom
     "world",
     "outcomes",

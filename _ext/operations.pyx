@@ -70,7 +70,7 @@ cdef int _begin(State state, Operation *operation, Record *record, int op, bint 
     operation.row = state.latest()
     operation.ts = operation.last_ts = record.ts
     operation.ino, operation.index, operation.low = record.ino, record.index, -1
-    operation.op, operation.ends = op, ends
+    operation.file, operation.op, operation.ends = state.rows[state.rows_used - 1].file, op, ends
     return 0
 
 
@@ -255,7 +255,10 @@ cdef int scan_return(State state, Task *task, Record *record) except -1 nogil:
     if record.a == 0:
         return 0
     row = state.emit(record, OP_LAYOUT_WAIT)
-    row.file = state.key(KEY_INODE, 0, task.scan_ino)
+    if task.layout.row >= 0 and task.layout.ino == task.scan_ino:
+        row.file = task.layout.file
+    else:
+        row.file = state.key(KEY_INODE, 0, task.scan_ino)
     row.index, row.npages = task.scan_index, task.scan_npages
     row.flags = told(FLAG_BUSY, True)
     return _begin(state, &task.scan, record, OP_LAYOUT_WAIT, True)

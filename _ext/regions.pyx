@@ -6,7 +6,6 @@ from replay._ext.addresses cimport (
     MAP_ANONYMOUS,
     MAP_PRIVATE_FILE,
     MAP_SHARED_FILE,
-    SOURCE_MAPPING,
     SOURCE_UNRESOLVED,
     Found,
     confidence_of,
@@ -352,7 +351,6 @@ cdef int release(State state, Task *task, Record *record) except -1 nogil:
     row.mr, row.file, row.index = number, region.file, region.index
     row.npages = region.npages if region.file >= 0 else -1
     row.flags = told(FLAG_WRITE, region.write)
-    row.source, row.confidence = SOURCE_MAPPING, confidence_of(SOURCE_MAPPING)
     task.releasing, task.release_cursor = number, 0
     return 0
 

@@ -33,6 +33,7 @@ cdef struct Operation:
     uint64_t ino
     int64_t index
     int64_t low        # lowest index deleted inside; -1: none
+    int32_t file
     int32_t op
     bint ends          # the trace tells its end
 

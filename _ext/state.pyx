@@ -1,6 +1,8 @@
 """State of the in-order pass over raw records: tasks, files, pins, regions, and the rows made so far."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
+from array import array
+
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
@@ -146,11 +148,26 @@ cdef class State:
         return <int32_t>(self.regions_used - 1)
 
     def take_rows(self):
-        """The rows made since the last call, as bytes of struct Row."""
-        taken = bytes_of(self.rows, self.rows_used * sizeof(Row))
+        """The rows made since the last call, as arrays by field of struct Row."""
+        cdef size_t i
+        cdef Row *row
+        words = {name: array("q", bytes(8 * self.rows_used)) for name in ("seq", "ts", "index", "npages", "value")}
+        cdef int64_t[::1] seq = words["seq"], ts = words["ts"], index = words["index"], npages = words["npages"], value = words["value"]
+        words |= {name: array("i", bytes(4 * self.rows_used)) for name in ("tid", "file", "mr", "pin", "cpu")}
+        cdef int32_t[::1] tid = words["tid"], file = words["file"], mr = words["mr"], pin = words["pin"], cpu = words["cpu"]
+        words |= {"flags": array("H", bytes(2 * self.rows_used))}
+        cdef uint16_t[::1] flags = words["flags"]
+        words |= {name: array("B", bytes(self.rows_used)) for name in ("op", "source", "confidence")}
+        cdef uint8_t[::1] op = words["op"], source = words["source"], confidence = words["confidence"]
+        with nogil:
+            for i in range(self.rows_used):
+                row = &self.rows[i]
+                seq[i], ts[i], index[i], npages[i], value[i] = row.seq, row.ts, row.index, row.npages, row.value
+                tid[i], file[i], mr[i], pin[i], cpu[i] = row.tid, row.file, row.mr, row.pin, row.cpu
+                flags[i], op[i], source[i], confidence[i] = row.flags, row.op, row.source, row.confidence
         self.rows_taken += <int64_t>self.rows_used
         self.rows_used = 0
-        return taken
+        return words
 
     def close(self):
         """Mark what is still under way at the end of the trace."""

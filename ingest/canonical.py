@@ -12,6 +12,7 @@ import pyarrow as pa
 from replay.ingest.slots import INDEX_END, SlotMap, number_slots
 
 from replay import schema
+from replay.errors import TraceError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +42,10 @@ _DEVICE_INODE = re.compile(r"(\d+):(\d+):(\d+)")
 _KTHREAD = re.compile(r"(kworker|kswapd|jbd2|ksoftirqd|kcompactd|khugepaged|flush-|xfsaild|rcu_|migration/|swapper|<idle>)")
 
 
+# The replay keeps some bytes of state for each touched page; 64 TiB of pages is more than any machine can pin.
+MOST_PAGES = 1 << 34
+
+
 @dataclass(frozen=True, slots=True)
 class Canonical:
     """The lowered trace: every table of schema.TRACE_TABLES by name."""
@@ -58,7 +63,8 @@ class Column:
 
     def arrow(self, type_: pa.DataType) -> pa.Array:
         if self.words is None:
-            return pa.array(self.data, mask=self.null).cast(type_)
+            values = pa.array(self.data, mask=self.null)
+            return values if values.type == type_ else values.cast(type_)
         codes = pa.array(self.data.astype(np.int32, copy=False), mask=self.data < 0)
         values = pa.DictionaryArray.from_arrays(codes, pa.array(self.words, pa.string()))
         return values if pa.types.is_dictionary(type_) else values.cast(type_)
@@ -112,28 +118,34 @@ def assemble(
 ) -> Canonical:
     """Build all tables. `file` columns hold numbers of `files` with -1 for none; `op` holds numbers of schema.OPS."""
     rows = len(events["seq"].data)
-    slots = _slots(events)
-    slot, nslots = _locate(events, slots)
+    ranges = _ranges(events)
+    slots = ranges.slots()
+    if slots.total > MOST_PAGES:
+        raise TraceError(info.path, None, f"its events touch {slots.total} pages, expected at most {MOST_PAGES}")
+    slot, nslots = ranges.locate(slots)
     file_of = events["file"].data.astype(np.int64, copy=False)
     dax_events = files.dax[file_of] & (file_of >= 0) if len(files.names) else np.zeros(rows, bool)
     events |= {
-        "op": Column(events["op"].data, words=schema.OPS),
         "file": Column(events["file"].data, words=files.names),
         "slot": Column(slot),
         "nslots": Column(nslots),
-        **_task_columns(events, info),
     }
+    comms = events.pop("comm", None)
+    tasks = _Tasks.of(events, comms, info)
+    events |= tasks.columns(events)
+    if comms is not None:
+        events["comm"] = comms
+    events["op"] = Column(events["op"].data, words=schema.OPS)
     if "dax" not in events:
         events["dax"] = Column(dax_events, ~dax_events)
     mrs["file"] = Column(mrs["file"].data, words=files.names)
-    pin_slot, _ = _locate_ranges(slots, pins)
-    pins |= {"file": Column(pins["file"].data, words=files.names), "slot": Column(pin_slot)}
+    pins |= {"file": Column(pins["file"].data, words=files.names), "slot": Column(_pin_slots(slots, pins))}
     return Canonical(
         {
             "events": table(schema.EVENTS, events, rows),
             "files": _files(files, slots, file_of),
             "slots": _slot_table(slots),
-            "tasks": _tasks(events, info),
+            "tasks": tasks.table(),
             "mrs": table(schema.MRS, mrs, len(mrs["mr"].data)),
             "pins": table(schema.PINS, pins, len(pins["pin"].data)),
             "tracepoints": _tracepoints(tracepoints),
@@ -147,58 +159,101 @@ def _int(column: Column, missing: int) -> NDArray[np.int64]:
     return data if column.null is None else np.where(column.null, missing, data)
 
 
-def _touching(events: Mapping[str, Column]) -> NDArray[np.bool_]:
-    wanted = np.zeros(len(schema.OPS), bool)
-    wanted[[OP_CODE[op] for op in _TOUCHING]] = True
-    index, npages = _int(events["index"], -1), _int(events["npages"], -1)
-    known = (events["file"].data >= 0) & (index >= 0) & (npages > 0) & (index < INDEX_END) & (npages < INDEX_END)
-    return np.asarray(wanted[events["op"].data] & known & (index + np.maximum(npages, 0) < INDEX_END) & ~_failed_pins(events))
+def _is(op: NDArray[Any], *ops: str) -> NDArray[np.bool_]:
+    wanted = np.zeros(256, bool)
+    wanted[[OP_CODE[name] for name in ops]] = True
+    found: NDArray[np.bool_] = wanted[op]
+    return found
 
 
-def _failed_pins(events: Mapping[str, Column]) -> NDArray[np.bool_]:
-    """A pin call that returned an error holds no page."""
-    op = events["op"].data
-    return np.asarray((op == OP_CODE["pin"]) & (_int(events["result"], 0) < 0)) if "result" in events else np.zeros(len(op), bool)
+@dataclass(frozen=True, slots=True)
+class _Ranges:
+    """The file ranges of events: which rows name one, which touch its pages, and the slots of those."""
+
+    file: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    npages: NDArray[np.int64]
+    touching: NDArray[np.bool_]
+    ranged: NDArray[np.bool_]
+
+    def slots(self) -> SlotMap:
+        rows = np.flatnonzero(self.touching)
+        return number_slots(self.file[rows], self.begin[rows], self.npages[rows])
+
+    def locate(self, slots: SlotMap) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Slot and number of slots of each row; a touched range holds all of its pages, another those that something touches."""
+        slot, nslots = np.full(len(self.file), -1, np.int64), np.zeros(len(self.file), np.int64)
+        rows = np.flatnonzero(self.touching)
+        slot[rows], nslots[rows] = slots.rank(self.file[rows], self.begin[rows]), self.npages[rows]
+        rows = np.flatnonzero(self.ranged & ~self.touching)
+        start = self.begin[rows]
+        length = np.where(self.npages[rows] < 0, INDEX_END - 1, self.npages[rows])
+        slot[rows], nslots[rows] = slots.locate(self.file[rows], start, start + np.minimum(length, INDEX_END - 1 - start))
+        return slot, nslots
 
 
-def _slots(events: Mapping[str, Column]) -> SlotMap:
-    rows = np.flatnonzero(_touching(events))
-    begin = _int(events["index"], -1)[rows]
-    return number_slots(events["file"].data[rows].astype(np.int64), begin, begin + _int(events["npages"], -1)[rows])
-
-
-def _locate(events: Mapping[str, Column], slots: SlotMap) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Slot range of each event. A truncate reaches to the end of its file; other ranges without a length touch nothing known."""
-    op, file = events["op"].data, events["file"].data.astype(np.int64)
+def _ranges(events: Mapping[str, Column]) -> _Ranges:
+    op, file = events["op"].data, events["file"].data.astype(np.int64, copy=False)
     begin, npages = _int(events["index"], -1), _int(events["npages"], -1)
-    open_ended = np.isin(op, [OP_CODE[op] for op in _OPEN_ENDED]) & (npages < 0)
-    known = (file >= 0) & (begin >= 0) & (begin < INDEX_END) & (open_ended | (npages > 0))
-    rows = np.flatnonzero(known & ~_failed_pins(events) & (op != OP_CODE["mmap"]))
-    start = begin[rows]
-    end = np.where(open_ended[rows], INDEX_END - 1, start + np.minimum(npages[rows], INDEX_END - 1 - start))
-    slot, nslots = np.full(len(op), -1, np.int64), np.zeros(len(op), np.int64)
-    slot[rows], nslots[rows] = slots.locate(file[rows], start, end)
-    return slot, nslots
+    known = (file >= 0) & (begin >= 0) & (begin < INDEX_END)
+    if "result" in events:
+        # A pin call that returned an error holds no page.
+        known &= ~(_is(op, "pin") & (_int(events["result"], 0) < 0))
+    touching = known & (npages > 0) & (npages < INDEX_END) & (begin < INDEX_END - npages) & _is(op, *_TOUCHING)
+    ranged = known & ((npages > 0) & ~_is(op, "mmap") | (npages < 0) & _is(op, *_OPEN_ENDED))
+    return _Ranges(file, begin, npages, touching, ranged)
 
 
-def _locate_ranges(slots: SlotMap, pins: Mapping[str, Column]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pin_slots(slots: SlotMap, pins: Mapping[str, Column]) -> NDArray[np.int64]:
     file, begin, npages = pins["file"].data.astype(np.int64), _int(pins["index"], -1), _int(pins["npages"], -1)
-    rows = np.flatnonzero((file >= 0) & (begin >= 0) & (begin < INDEX_END))
-    slot, nslots = np.full(len(file), -1, np.int64), np.zeros(len(file), np.int64)
-    slot[rows], nslots[rows] = slots.locate(file[rows], begin[rows], begin[rows] + np.minimum(npages[rows], INDEX_END - 1 - begin[rows]))
-    return slot, nslots
+    known = (file >= 0) & (begin >= 0) & (begin < INDEX_END) & (npages > 0)
+    return _Ranges(file, begin, npages, np.zeros(len(file), bool), known).locate(slots)[0]
 
 
-def _task_columns(events: Mapping[str, Column], info: TraceInfo) -> dict[str, Column]:
-    """Process id and name of each event's task from the facts of the trace, where the events do not bring their own."""
-    if "comm" in events:
-        return {}
-    tids, place = np.unique(events["tid"].data, return_inverse=True)
-    names = sorted({info.cmdlines[int(tid)] for tid in tids if int(tid) in info.cmdlines})
-    code = {name: number for number, name in enumerate(names)}
-    comm = np.array([code.get(info.cmdlines.get(int(tid), ""), -1) for tid in tids], np.int32)
-    tgid = np.array([info.tgids.get(int(tid), -1) for tid in tids], np.int32)
-    return {"comm": Column(comm[place], words=names), "tgid": Column(tgid[place], tgid[place] < 0)}
+@dataclass(frozen=True, slots=True)
+class _Tasks:
+    """Threads in order of number, and what is known of each."""
+
+    first: int
+    place: NDArray[np.int32]
+    tid: NDArray[np.int64]
+    tgid: NDArray[np.int32]
+    comm: list[str | None]
+    events: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, events: Mapping[str, Column], comms: Column | None, info: TraceInfo) -> _Tasks:
+        """From the facts of the trace, or from the events' own columns: then the last name that an event carries counts."""
+        tids = events["tid"].data
+        first = int(tids.min(initial=0))
+        counts = np.bincount(tids - first) if len(tids) else np.zeros(0, np.int64)
+        known = np.flatnonzero(counts)
+        place = np.zeros(len(counts), np.int32)
+        place[known] = np.arange(len(known), dtype=np.int32)
+        numbers = known + first
+        names: dict[int, str | None] = {tid: info.cmdlines.get(tid) for tid in numbers.tolist()}
+        if comms is None and 0 in names:
+            # Each CPU's idle task; trace files do not name it.
+            names[0] = names[0] or "<idle>"
+        tgid = {tid: info.tgids.get(tid, -1) for tid in numbers.tolist()}
+        if comms is not None and comms.words is not None:
+            for tid, code in zip(tids.tolist(), comms.data.tolist(), strict=True):
+                names[tid] = comms.words[code] if code >= 0 else names[tid]
+        if "tgid" in events:
+            tgid |= dict(zip(tids.tolist(), _int(events["tgid"], -1).tolist(), strict=True))
+        return cls(first, place, numbers, np.array(list(tgid.values()), np.int32), list(names.values()), counts[known])
+
+    def columns(self, events: Mapping[str, Column]) -> dict[str, Column]:
+        """Process id and name of each event's task."""
+        where = self.place[events["tid"].data - self.first]
+        name, tgid = words(self.comm), self.tgid[where]
+        columns = {"comm": Column(name.data[where], words=name.words)}
+        return columns if "tgid" in events else columns | {"tgid": Column(tgid, tgid < 0)}
+
+    def table(self) -> pa.Table:
+        kernel = [bool(_KTHREAD.match(name or "")) for name in self.comm]
+        columns = {"tid": Column(self.tid), "tgid": Column(self.tgid, self.tgid < 0), "comm": words(self.comm)}
+        return table(schema.TASKS, columns | {"kthread": Column(np.array(kernel, bool)), "events": Column(self.events)}, len(self.tid))
 
 
 def _files(files: Files, slots: SlotMap, file_of: NDArray[np.int64]) -> pa.Table:
@@ -224,25 +279,6 @@ def _files(files: Files, slots: SlotMap, file_of: NDArray[np.int64]) -> pa.Table
 def _slot_table(slots: SlotMap) -> pa.Table:
     columns = {"file_id": slots.file_id, "index": slots.index, "npages": slots.npages, "slot": slots.slot}
     return table(schema.SLOTS, {name: Column(values) for name, values in columns.items()}, len(slots.slot))
-
-
-def _tasks(events: Mapping[str, Column], info: TraceInfo) -> pa.Table:
-    """One row per thread, ordered by number; the name is the last one that an event of it carries."""
-    tids, last, counts = np.unique(events["tid"].data[::-1], return_index=True, return_counts=True)
-    rows = len(events["tid"].data) - 1 - last
-    comm, tgid = events["comm"], events["tgid"]
-    names = [comm.words[code] if comm.words and code >= 0 else None for code in comm.data[rows].tolist()]
-    tgids = [None if tgid.null is not None and tgid.null[row] else int(tgid.data[row]) for row in rows.tolist()]
-    return pa.Table.from_arrays(
-        [
-            pa.array(tids, pa.int32()),
-            pa.array(tgids, pa.int32()),
-            pa.array(names, pa.string()),
-            pa.array([bool(_KTHREAD.match(name or "")) for name in names], pa.bool_()),
-            pa.array(counts, pa.int64()),
-        ],
-        schema=schema.TASKS.arrow_schema(),
-    )
 
 
 def _tracepoints(rows: Sequence[tuple[str, str, int, str | None]]) -> pa.Table:

@@ -59,11 +59,12 @@ def resolve(keys: NDArray[Any], backing_names: list[str]) -> Identities:
     numbers = _Numbers()
     rows = [(int(key["kind"]), int(key["place"]), int(key["ino"]), bool(key["direct"])) for key in keys]
     devices = {place for kind, place, _, direct in rows if kind == DEVICE and direct}
+    inodes = {ino for kind, _, ino, _ in rows if kind != DEVICE}
     by_inode: dict[int, list[int]] = {}
     inode_device: dict[int, int] = {}
     for key, (kind, place, ino, direct) in enumerate(rows):
-        # A mapping alone proves no file: what its probe read is garbage for shared anonymous memory, but not on a known device.
-        if kind == DEVICE and (direct or place in devices):
+        # A mapping alone proves no file: for shared anonymous memory its probe read garbage. A known device or inode does.
+        if kind == DEVICE and (direct or place in devices or ino in inodes):
             file = numbers.of(f"{device_name(place)}:{ino}")
             found.grade(key, file, "direct", 1.0)
             if file not in by_inode.setdefault(ino, []):
