@@ -34,7 +34,8 @@
 -- Column collateral_mrs [count] "of them/collateral": MRs revoked though none of their pages was in the way.
 -- Column killed_tasks [count] "tasks/killed": Tasks killed for not answering.
 --
--- Section Stalls: time that tasks waited for a pin, beyond what the operation itself takes.
+-- Section Stalls: time that tasks waited for a pin, beyond what the operation itself takes. A delay moves the later events of
+--   the delayed task only, since a trace does not tell who waited for whom: read stalls as lower bounds.
 -- Column stalls [count]: How many waits.
 -- Column longest_ns [ns; open longest_open] "longest": The longest.
 -- Column longest_open: The longest had not ended at the end of the trace.

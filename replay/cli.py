@@ -164,7 +164,9 @@ def sql(
 
 
 @app.command()
-def policies(policy_file: PolicyFileOption = None, form: FormatOption = FormatName.table, output: OutputOption = None) -> None:
+def policies(
+    policy_file: PolicyFileOption = None, form: FormatOption = FormatName.table, output: OutputOption = None, store: StoreOption = None
+) -> None:
     """Print what each policy decides.
 
     One line per built-in policy, one column for each of the five decisions.

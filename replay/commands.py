@@ -14,7 +14,12 @@ from replay.render import Format
 from replay.store import Entry, Store
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from replay.session import Session
+
+# Parameters of reports that the command line offers.
+_OPTIONS = ("policy", "trace", "limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def report(store_path: str, name: str, values: Mapping[str, str | int | None], f
         traces = _with_runs(store, traces, values.get("policy"))
     with Session(store) as session:
         table = reports.run(session, wanted, {**values, "trace": entry.id if entry else None})
-    notes = [*caveats(traces), *_next_steps(name)]
+    notes = [*_uneven(table), *caveats(traces), *_next_steps(name)]
     if form == "table" and output is None:
         put(f"{wanted.title}.\n{subject(traces)}\n\n{reports.as_text(wanted, table)}\n" + "".join(f"{note}\n" for note in notes))
         return
@@ -136,6 +141,13 @@ def _unknown_policy(policy: str, known: Sequence[str]) -> ReplayError:
     )
 
 
+def _uneven(table: pa.Table) -> list[str]:
+    """A warning where policies cannot be compared, since they were run on different numbers of traces."""
+    if "traces" not in table.column_names or len(set(table["traces"].to_pylist())) < 2:
+        return []
+    return ["Not every policy was run on every trace: compare within one trace (--trace), or run the others (replay run)."]
+
+
 def _next_steps(name: str) -> list[str]:
     return ["Next: replay report conflicts | stalls | pins | mrs, each with --policy NAME or --trace TRACE."] if name == "overview" else []
 
@@ -149,7 +161,7 @@ def list_reports(form: Format, output: str | None) -> None:
     rows = []
     for name in reports.names():
         found = reports.load(name)
-        options = " ".join(f"--{parameter.name}" for parameter in found.parameters)
+        options = " ".join(f"--{parameter.name}" for parameter in found.parameters if parameter.name in _OPTIONS)
         rows.append({"report": name, "title": found.title, "options": options})
     show(pa.Table.from_pylist(rows), form, output)
 
@@ -195,9 +207,9 @@ def validate(store_path: str, trace: str | None, misses: bool, form: Format, out
     if not entries:
         raise ReplayError("there is no trace to validate", where=store_path, hint="add one with: replay ingest TRACE")
     result = validation.validate(store, entries)
-    show(result.misses if misses else result.table, form, output)
     if form == "table" and output is None:
-        put("".join(f"{line}\n" for line in result.notes))
-    else:
-        for line in result.notes:
-            say(line)
+        put(validation.as_text(result, misses=misses))
+        return
+    show(result.misses if misses else result.table, form, output)
+    for line in result.notes:
+        say(line)

@@ -22,7 +22,8 @@ def quantity(value: object, unit: str) -> str:
     if unit == "bytes":
         return size(value)
     if unit == "share":
-        return f"{value:.4f}" if 0.99 <= value < 1 else f"{value:.3f}"
+        # Nothing short of all may read as 1.
+        return "1" if value == 1 else f"{min(value, 0.999999):.6f}"
     return number(value) if unit else str(value)
 
 

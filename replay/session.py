@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from replay.errors import ReplayError, UsageError
+from replay.errors import ReplayError, StoreError, UsageError
 from replay.params import PARAMS
 from replay.policies import BUILTIN
 from replay.reports import internal_views
@@ -67,13 +67,13 @@ class Session:
 
         self._store = store
         self._complete = False
-        self._connection = duckdb.connect(":memory:")
         self._declared = declared_views(store)
-        for view in self._declared:
-            self._connection.execute(view.definition())
-        self._connection.execute(settings_tables())
-        for statement in internal_views():
-            self._connection.execute(statement)
+        self._connection = duckdb.connect(":memory:")
+        try:
+            self._define([*(view.definition() for view in self._declared), settings_tables(), *internal_views()])
+        except StoreError:
+            self.close()
+            raise
         self._lock_down()
 
     def __enter__(self) -> Session:
@@ -107,8 +107,16 @@ class Session:
     def _complete_catalog(self) -> None:
         self._complete = True
         raw = raw_views(self._store)
-        statements = [*(view.definition() for view in raw), *(comment for view in (*self._declared, *raw) for comment in view.comments())]
-        self._connection.execute(";".join(statements))
+        self._define([*(view.definition() for view in raw), *(comment for view in (*self._declared, *raw) for comment in view.comments())])
+
+    def _define(self, statements: Sequence[str]) -> None:
+        """Our own statements: where they fail, it is for a file of the store."""
+        import duckdb
+
+        try:
+            self._connection.execute(";\n".join(statements))
+        except duckdb.Error as error:
+            raise StoreError(f"damaged: {_first_lines(error)}", where=str(self._store.path)) from None
 
     def _lock_down(self) -> None:
         folder = str(self._store.path.absolute())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from replay.humane import duration
+from replay.render import Head, text_table
 from replay.session import Session
 from replay.store import Entry, Store
 from replay.summary import caveats
@@ -48,6 +49,29 @@ _COMPARED = """
     )
 """
 
+_HEADS = {
+    "source": Head("trace"),
+    "writebacks": Head("writebacks", "count"),
+    "pinned": Head("pinned by/kernel", "count"),
+    "found": Head("found by/replay", "count"),
+    "true_positives": Head("both", "count"),
+    "false_positives": Head("replay/only", "count"),
+    "false_negatives": Head("kernel/only", "count"),
+    "precision": Head("precision", "share"),
+    "recall": Head("recall", "share"),
+    "note": Head("note"),
+}
+_MISS_HEADS = {
+    "source": Head("trace"),
+    "kind": Head("kind"),
+    "seq": Head("record"),
+    "ts": Head("at/s", "ts"),
+    "file": Head("file"),
+    "index": Head("page"),
+    "refs": Head("refs"),
+    "why": Head("why"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Validation:
@@ -78,6 +102,12 @@ def validate(store: Store, entries: Sequence[Entry]) -> Validation:
         pa.Table.from_pylist(misses, schema=_miss_schema()),
         _notes(entries, rows, misses),
     )
+
+
+def as_text(result: Validation, *, misses: bool = False) -> str:
+    """For human eyes: the table, or the list of differences, and what to say about it."""
+    heads, table = (_MISS_HEADS, result.misses) if misses else (_HEADS, result.table)
+    return text_table(heads, table.to_pylist()) + "\n" + "".join(f"{note}\n" for note in result.notes)
 
 
 def _probe(entry: Entry) -> str | None:

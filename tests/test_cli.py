@@ -185,6 +185,23 @@ def test_store_of_a_future_version_is_left_alone(shell: Shell, args: list[str]) 
     assert shell.tree() == ["store.json"]
 
 
+def test_damaged_table_is_named(filled: Shell) -> None:
+    (broken,) = filled.store.glob("traces/*/events.parquet")
+    broken.write_bytes(b"PAR1 half of it")
+    for args in (["report"], ["sql", "select count(*) from events"]):
+        result = filled(*args)
+        assert result.status == 1
+        assert "events.parquet" in result.err
+        assert result.err.count("\n") == 1
+
+
+def test_uneven_comparisons_say_so(filled: Shell) -> None:
+    assert "Not every policy" not in filled("report").out
+    filled("ingest", str(EXAMPLE.with_name("dax-punch.jsonl")))
+    filled("run", "--policy", "none")
+    assert "Not every policy was run on every trace" in filled("report").out
+
+
 def test_formats(filled: Shell, tmp_path: Path) -> None:
     query = ["sql", "select policy, count(*) as n from runs group by policy order by policy"]
     assert filled(*query).out == "policy    n\n--------  -\nhold-off  1\nnone      1\n"
@@ -205,9 +222,9 @@ def test_every_report_in_every_format(filled: Shell, name: str) -> None:
 
 def test_report_list_and_policies_are_tables(shell: Shell) -> None:
     assert [row["report"] for row in json.loads(shell("report", "--list", "--format", "json").out)] == reports.names()
-    with pytest.raises(SystemExit) as end:
-        main(["policies", "--format", "csv"])
-    assert end.value.code == 0
+    table = json.loads(shell("policies", "--format", "json").out)
+    assert [row["policy"] for row in table] == [policy.name for policy in BUILTIN]
+    assert not shell.store.exists()
 
 
 def test_query_from_stdin(filled: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -174,3 +174,12 @@ ingest_file(store, sys.argv[2])
     assert digest(fresh) == digest(store)
     with store.stage("runs", "r1"):
         assert len(list((store.path / ".staging").iterdir())) == 2
+
+
+def test_two_writers_of_the_same_content_end_with_one_trace(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "replay.cli", "ingest", str(SAMPLE), "--store", str(tmp_path / "store")]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    results = [writer.communicate(timeout=60) for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert [err for _, err in results] == ["", "", ""]
+    assert len(Store(tmp_path / "store").traces()) == 1

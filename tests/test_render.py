@@ -96,4 +96,5 @@ def test_sizes_counts_and_instants() -> None:
     assert quantity(132_863, "count") == "132,863"
     assert quantity(1.2, "block-s") == "1.2"
     assert quantity(None, "ns") == "-"
+    assert [quantity(share, "share") for share in (1, 132_862 / 132_863, 0.99999999, 0.5)] == ["1", "0.999992", "0.999999", "0.500000"]
     assert instant(9_876_543_123_456_789) == "9876543.123456"
