@@ -113,6 +113,7 @@ def _commit(stage: Stage, trace: str, info: TraceInfo, tables: Mapping[str, pa.T
     stage.commit(
         {
             "ingest": INGEST_VERSION,
+            "clock_unit": info.clock_unit,
             "row": {"trace": trace, **_catalog_row(info, tables, raw, losses)},
             "tables": {name: table.num_rows for name, table in sorted(tables.items())},
             "raw": [asdict(table) for table in raw],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from replay.errors import TraceError
 TRACECMD_MAGIC = b"\x17\x08\x44tracing"
 _HEAD_BYTES = 4096
 _LEAST_TEXT = 4
+# "comm-pid [000] ... 12.345678: event:" of tracefs, trace-cmd report and perf script.
+_TEXT = re.compile(rb"\s*\S[^\n]*\s\[\d{3,}\][^\n]*\s\d+\.\d+:")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -26,6 +29,7 @@ class _Known:
 
 _OTHERS = (
     _Known(b"PERFILE2", "a perf.data file", "this release reads trace.dat and events.jsonl"),
+    _Known(b"PERFFILE", "a perf.data file of the first version", "this release reads trace.dat and events.jsonl"),
     _Known(b"2ELIFREP", "a big-endian perf.data file", "this release reads trace.dat and events.jsonl"),
     _Known(b"# tracer:", "text of tracefs' trace file", "record with trace-cmd, or keep trace.dat"),
     _Known(b"cpus=", "text of trace-cmd report", "ingest the trace.dat that it was made from"),
@@ -51,6 +55,8 @@ def sniff(path: str) -> str:
     for known in _OTHERS:
         if head.startswith(known.magic):
             raise TraceError(path, 0, f"this is {known.name}", hint=known.hint)
+    if _TEXT.match(head):
+        raise TraceError(path, 0, "this is the text of a trace", hint="ingest the trace.dat that it was made from")
     raise TraceError(path, 0, f"no trace in a known format: begins with {_show(head)}; expected a trace.dat or events.jsonl")
 
 

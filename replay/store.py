@@ -12,7 +12,6 @@ a staging folder, which the next writer removes once the lock beside it is free.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from replay.errors import StoreError, UsageError
+from replay.staging import fsync_path, fsync_tree, hold, remove_dead
 
 STORE_VERSION = 1
 Kind = Literal["traces", "runs"]
@@ -78,7 +78,7 @@ class Stage:
             raise ValueError("a manifest needs its catalog row")
         whole = {"version": STORE_VERSION, "kind": SINGULAR[self.kind], "id": self.id, **manifest}
         _write_catalog(self.path / f"{SINGULAR[self.kind]}.parquet", self.kind, whole["row"])
-        _fsync_tree(self.path)
+        fsync_tree(self.path)
         _write_json(self.path / "manifest.json", whole)
         self.store._initialise()
         self.committed = self.store._publish(self.kind, self.id, self.path)
@@ -126,9 +126,9 @@ class Store:
         root = self.path / _STAGING
         made = [folder for folder in (root, self.path) if not folder.exists()]
         if root.exists():
-            _remove_dead(root)
+            remove_dead(root)
         name = f"{entry_id}-{os.getpid()}-{secrets.token_hex(4)}"
-        lock = _hold(root / f"{name}.lock")
+        lock = hold(root / f"{name}.lock")
         folder = root / name
         folder.mkdir()
         stage = Stage(self, kind, entry_id, folder)
@@ -195,7 +195,7 @@ class Store:
             if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
                 return False
             raise
-        _fsync_path(place.parent)
+        fsync_path(place.parent)
         return True
 
 
@@ -240,7 +240,7 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
         out.flush()
         os.fsync(out.fileno())
     draft.rename(path)
-    _fsync_path(path.parent)
+    fsync_path(path.parent)
 
 
 def _write_catalog(path: Path, kind: Kind, row: Mapping[str, Any]) -> None:
@@ -252,55 +252,3 @@ def _write_catalog(path: Path, kind: Kind, row: Mapping[str, Any]) -> None:
 
     schema = (TRACES if kind == "traces" else RUNS).arrow_schema()
     write_table(path, pa.Table.from_pylist([{name: row.get(name) for name in schema.names}], schema=schema))
-
-
-def _fsync_path(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _fsync_tree(root: Path) -> None:
-    for folder, _, names in os.walk(root):
-        for name in names:
-            _fsync_path(Path(folder, name))
-        _fsync_path(Path(folder))
-
-
-def _hold(path: Path) -> int:
-    """Take the lock of a staging folder. Another writer may remove the file, or the folder, before we hold it: then try again."""
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:
-            continue
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if _is_same_file(handle, path):
-            return handle
-        os.close(handle)
-
-
-def _is_same_file(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _remove_dead(root: Path) -> None:
-    """Remove staging folders whose writer is gone: its lock died with it."""
-    for name in sorted({entry.name.removesuffix(".lock").removesuffix("-aside") for entry in os.scandir(root)}):
-        lock = root / f"{name}.lock"
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            with suppress(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_same_file(handle, lock):
-                    shutil.rmtree(root / name, ignore_errors=True)
-                    shutil.rmtree(root / f"{name}-aside", ignore_errors=True)
-                    lock.unlink(missing_ok=True)
-        finally:
-            os.close(handle)

@@ -33,13 +33,18 @@ def ingested(summary: IngestSummary) -> str:
 
 def caveats(traces: Sequence[Entry]) -> list[str]:
     """One sentence per trace on what could not be resolved or was lost, and what to do; one for all where nothing was."""
-    lines = []
+    lines = [
+        f"{entry.row['source']}: its clock {entry.row['clock']} counts {entry.manifest['clock_unit']}, not ns: durations are shown as if it did."
+        for entry in traces
+        if entry.manifest.get("clock_unit", "ns") != "ns"
+    ]
+    clocks = len(lines)
     for entry in traces:
         losses = [loss for loss in entry.manifest["found"]["losses"] if loss["severity"] != "info"]
         if losses:
             worst = min(losses, key=lambda loss: (loss["severity"] != "data_loss", -loss["count"]))
             lines.append(f"{entry.row['source']}: {'; '.join(_short_loss(loss) for loss in _by_counter(losses))}. {worst['advice']}")
-    if lines:
+    if len(lines) > clocks:
         lines.append("What was lost or left unresolved takes part in no conflict: read the figures as lower bounds.")
     elif traces:
         lines.append("Nothing was lost or left unresolved: every pin and every page event was found, the kernel reported no lost events.")
