@@ -37,7 +37,8 @@ cdef struct Segments:
 
 # An address space as far as tasks can be told apart; spaces of one group descend from one another by fork.
 cdef struct Space:
-    Segments own
+    Segments own       # mapped by its tasks
+    Segments base      # what it was copied from, as of then
     int32_t group
 
 
@@ -75,5 +76,6 @@ cdef class AddressSpaces:
     cdef int32_t new_space(self, int32_t parent) except -1 nogil
     cdef int32_t _new_group(self) except -1 nogil
     cdef int map_range(self, int32_t space, Segment segment) except -1 nogil
-    cdef int exec_space(self, int32_t space) except -1 nogil
+    cdef int copy_base(self, int32_t space, int32_t parent) except -1 nogil
+    cdef int32_t exec_space(self, int32_t space) except -1 nogil
     cdef Found resolve(self, int32_t space, uint64_t addr, uint64_t end) noexcept nogil

@@ -64,6 +64,7 @@ cdef class AddressSpaces:
         cdef size_t i
         for i in range(self.used):
             free(self.spaces[i].own.items)
+            free(self.spaces[i].base.items)
         for i in range(self.groups_used):
             free(self.groups[i].all.items)
         free(self.spaces)
@@ -86,19 +87,29 @@ cdef class AddressSpaces:
         if segment.end <= segment.start:
             return 0
         _replace(&self.spaces[space].own, segment)
+        if segment.kind == MAP_NONE:
+            _replace(&self.spaces[space].base, segment)
         _replace(&self.groups[self.spaces[space].group].all, segment)
         return 0
 
-    cdef int exec_space(self, int32_t space) except -1 nogil:
-        """A new program: what was inherited is gone. The space's own mappings stay, since those of the new image are recorded before
-        the sched_process_exec event (fs/exec.c: exec_binprm emits it last), and whatever else is stale is soon covered."""
+    cdef int copy_base(self, int32_t space, int32_t parent) except -1 nogil:
+        """A process that is known to be a fork of `parent` starts with a copy of its mappings."""
         cdef size_t i
-        cdef int32_t group = self._new_group()
-        self.spaces[space].group = group
-        self.groups[group].executed = 1
-        for i in range(self.spaces[space].own.used):
-            _replace(&self.groups[group].all, self.spaces[space].own.items[i])
+        for i in range(self.spaces[parent].base.used):
+            _replace(&self.spaces[space].base, self.spaces[parent].base.items[i])
+        for i in range(self.spaces[parent].own.used):
+            _replace(&self.spaces[space].base, self.spaces[parent].own.items[i])
         return 0
+
+    cdef int32_t exec_space(self, int32_t space) except -1 nogil:
+        """The space of a new program: what was inherited is gone. The space's own mappings stay, since those of the new image are recorded
+        before the sched_process_exec event (fs/exec.c: exec_binprm emits it last), and whatever else is stale is soon covered."""
+        cdef size_t i
+        cdef int32_t fresh = self.new_space(-1)
+        self.groups[self.spaces[fresh].group].executed = 1
+        for i in range(self.spaces[space].own.used):
+            self.map_range(fresh, self.spaces[space].own.items[i])
+        return fresh
 
     cdef Found resolve(self, int32_t space, uint64_t addr, uint64_t end) noexcept nogil:
         """What lies at `addr`, and up to where the same answer holds."""
@@ -108,6 +119,8 @@ cdef class AddressSpaces:
         found.end, found.index, found.key, found.kind = end, -1, -1, MAP_NONE
         found.source = SOURCE_MAPPING
         if _look(own, addr, &found):
+            return found
+        if _look(&self.spaces[space].base, addr, &found):
             return found
         found.source = SOURCE_INHERITED
         if _look(&group.all, addr, &found):

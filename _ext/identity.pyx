@@ -55,7 +55,7 @@ STEPS = (
     "dirty", "wb_start", "wb_end", "wb_wait", "writepages", "writepages_end", "writepage", "cache_add", "cache_del",
     "fsync", "fsync_end", "punch", "zero", "collapse", "insert", "reflink", "fallocate", "layout_end", "truncate",
     "sys_range", "sys_end", "scan", "scan_return", "mark_dax", "block_alloc", "block_free",
-    "lease_add", "lease_del", "lease_block", "lease_unblock", "mmap", "munmap", "fork", "exec", "exit",
+    "lease_add", "lease_del", "lease_block", "lease_unblock", "mmap", "munmap", "newtask", "fork", "exec", "exit",
     "migrate", "reclaim_page", "reclaim_begin", "reclaim_end",
 )
 
@@ -64,7 +64,7 @@ cdef enum:
     DIRTY, WB_START, WB_END, WB_WAIT, WRITEPAGES, WRITEPAGES_END, WRITEPAGE, CACHE_ADD, CACHE_DEL
     FSYNC, FSYNC_END, PUNCH, ZERO, COLLAPSE, INSERT, REFLINK, FALLOCATE, LAYOUT_END, TRUNCATE
     SYS_RANGE, SYS_END, SCAN, SCAN_RETURN, MARK_DAX, BLOCK_ALLOC, BLOCK_FREE
-    LEASE_ADD, LEASE_DEL, LEASE_BLOCK, LEASE_UNBLOCK, MMAP, MUNMAP, FORK, EXEC, EXIT
+    LEASE_ADD, LEASE_DEL, LEASE_BLOCK, LEASE_UNBLOCK, MMAP, MUNMAP, NEWTASK, FORK, EXEC, EXIT
     MIGRATE, RECLAIM_PAGE, RECLAIM_BEGIN, RECLAIM_END
 
 cdef enum:
@@ -327,6 +327,8 @@ cdef int _task_step(State state, Task *task, Record *record) except -1 nogil:
     if step == RECLAIM_BEGIN or step == RECLAIM_END:
         task.reclaimer = step == RECLAIM_BEGIN
         return 0
+    if step == NEWTASK:
+        return state.clone(<int32_t>(task - state.tasks), <int32_t>record.a, record.b)
     if step == RECLAIM_PAGE:
         return _page(state, task, record, OP_RECLAIM)
     if step == MIGRATE:
@@ -339,10 +341,10 @@ cdef int _task_step(State state, Task *task, Record *record) except -1 nogil:
         operations.boundary(state, task)
     row = state.emit(record, OP_FORK if step == FORK else OP_EXEC if step == EXEC else OP_EXIT)
     if step == EXEC:
-        return state.spaces.exec_space(task.space)
-    if step == FORK:
+        task.tgid, task.space = task.tid, state.spaces.exec_space(task.space)
+    elif step == FORK:
         row.value = record.a
-        return state.fork(task.space, <int32_t>record.a)
+        return state.fork(<int32_t>(task - state.tasks), <int32_t>record.a)
     return 0
 
 

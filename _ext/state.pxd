@@ -40,7 +40,9 @@ cdef struct Operation:
 
 cdef struct Task:
     int32_t tid
+    int32_t tgid       # -1: not known
     int32_t space
+    bint cloned        # its birth told whether it is a thread
     bint reclaimer
     # pin_user_pages*
     bint pinning
@@ -172,6 +174,8 @@ cdef class State:
     cdef int64_t latest(self) noexcept nogil
     cdef int32_t add_pin(self) except -1 nogil
     cdef int32_t add_region(self) except -1 nogil
-    cdef int fork(self, int32_t parent_space, int32_t child) except -1 nogil
-    cdef int32_t _space(self, int32_t tid) except -1
+    cdef int fork(self, int32_t parent, int32_t child) except -1 nogil
+    cdef int clone(self, int32_t parent, int32_t child, int64_t flags) except -1 nogil
+    cdef int _separate(self, int32_t parent, int32_t at) except -1 nogil
+    cdef int32_t _space(self, int32_t tgid) except -1
     cdef int _leave_open(self, Operation *operation) except -1

@@ -11,6 +11,10 @@ from replay._ext.hashing cimport get, put, room
 from replay._ext.rows cimport FLAG_OPEN, PATCH_OPEN, Patch, Pin, Region, Row
 
 
+cdef enum:
+    CLONE_THREAD = 0x10000   # include/uapi/linux/sched.h
+
+
 cdef class State:
     def __cinit__(self, dict tgids, frozenset reclaimers, int64_t longterm_flag):
         """tgids: process id by thread id, where known. reclaimers: threads that do nothing but reclaim."""
@@ -50,7 +54,8 @@ cdef class State:
         task = &self.tasks[self.tasks_used]
         task.tid = tid
         with gil:
-            task.space = self._space(tid)
+            task.tgid = self.tgids.get(tid, -1)
+            task.space = self._space(task.tgid)
             task.reclaimer = tid in self.reclaimers
         task.registering = task.releasing = task.first_call = task.last_call = -1
         task.fsync.row = task.layout.row = task.burst.row = task.lease.row = task.scan.row = task.wait.row = -1
@@ -60,9 +65,8 @@ cdef class State:
         self.tasks_used += 1
         return <int32_t>(self.tasks_used - 1)
 
-    cdef int32_t _space(self, int32_t tid) except -1:
+    cdef int32_t _space(self, int32_t tgid) except -1:
         cdef int32_t space
-        tgid = self.tgids.get(tid, -1)
         if tgid >= 0 and get(&self.space_of, <uint64_t>tgid, 0) >= 0:
             return <int32_t>get(&self.space_of, <uint64_t>tgid, 0)
         space = self.spaces.new_space(-1)
@@ -70,17 +74,31 @@ cdef class State:
             put(&self.space_of, <uint64_t>tgid, 0, space)
         return space
 
-    cdef int fork(self, int32_t parent_space, int32_t child) except -1 nogil:
-        """Give a new thread its parent's address space if it is known to be of the same process, else one that inherits it."""
-        cdef int32_t at = self.task(child), space
-        cdef Task *task = &self.tasks[at]
-        if task.space == parent_space:
+    cdef int fork(self, int32_t parent, int32_t child) except -1 nogil:
+        """sched_process_fork: a thread or a process, nobody knows; unless task_newtask or the trace's process ids have told."""
+        cdef int32_t at = self.task(child)
+        if self.tasks[at].cloned or (self.tasks[at].tgid >= 0 and self.tasks[at].tgid == self.tasks[parent].tgid):
             return 0
-        task.space = space = self.spaces.new_space(parent_space)
-        with gil:
-            tgid = self.tgids.get(child, -1)
-            if tgid >= 0:
-                put(&self.space_of, <uint64_t>tgid, 0, space)
+        return self._separate(parent, at)
+
+    cdef int clone(self, int32_t parent, int32_t child, int64_t flags) except -1 nogil:
+        """task_newtask: a thread shares its parent's address space, any other child starts with a copy. One made by vfork borrows its
+        parent's only until it executes a program, hence counts as a copy too."""
+        cdef int32_t at = self.task(child)
+        self.tasks[at].cloned = True
+        if flags & CLONE_THREAD:
+            self.tasks[at].space, self.tasks[at].tgid = self.tasks[parent].space, self.tasks[parent].tgid
+            return 0
+        self.tasks[at].tgid = child
+        self._separate(parent, at)
+        return self.spaces.copy_base(self.tasks[at].space, self.tasks[parent].space)
+
+    cdef int _separate(self, int32_t parent, int32_t at) except -1 nogil:
+        """A space of its own, in the parent's group."""
+        cdef int32_t space = self.spaces.new_space(self.tasks[parent].space)
+        self.tasks[at].space = space
+        if self.tasks[at].tgid >= 0:
+            put(&self.space_of, <uint64_t>self.tasks[at].tgid, 0, space)
         return 0
 
     cdef int32_t key(self, int kind, int64_t place, uint64_t ino) except -1 nogil:
@@ -168,6 +186,10 @@ cdef class State:
         self.rows_taken += <int64_t>self.rows_used
         self.rows_used = 0
         return words
+
+    def processes(self):
+        """Process id by thread id, as far as the trace told."""
+        return {self.tasks[i].tid: self.tasks[i].tgid for i in range(self.tasks_used) if self.tasks[i].tgid >= 0}
 
     def close(self):
         """Mark what is still under way at the end of the trace."""

@@ -7,7 +7,7 @@ what every task is doing. Ends of operations, files and slots are settled at the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +94,7 @@ class Lowering:
 
     def finish(self) -> Canonical:
         self.state.close()
+        info = replace(self.info, tgids=self.state.processes() | self.info.tgids)
         patches, pins, regions, keys, counts = self.state.tables()
         self._count(counts)
         key_rows = np.frombuffer(keys, KEY)
@@ -105,10 +106,8 @@ class Lowering:
         dax = np.zeros(len(found.names), bool)
         dax[sorted(found.dax)] = True
         tracepoints = [(*name, count, mapping.op if (mapping := self.mappings[name]) else None) for name, count in self.counts.items()]
-        mrs = _regions(np.frombuffer(regions, REGION), found, self.info)
-        return assemble(
-            events, Files(found.names, dax), mrs, _pins(np.frombuffer(pins, PIN), found, self.info), tracepoints, self.info, self.losses
-        )
+        mrs = _regions(np.frombuffer(regions, REGION), found, info)
+        return assemble(events, Files(found.names, dax), mrs, _pins(np.frombuffer(pins, PIN), found, info), tracepoints, info, self.losses)
 
     def _count(self, counts: list[int]) -> None:
         for (name, total), count in zip(_COUNTERS, counts, strict=True):

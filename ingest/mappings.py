@@ -255,6 +255,7 @@ MAPPINGS = (
         words={**DEV_INO, "a": has("addr"), "b": has("len"), "c": has("vm_flags"), "d": has("pgoff")},
     ),
     Mapping("munmap", "munmap", ("sys_enter_munmap",), ("syscalls",), words={"a": has("addr"), "b": has("len")}),
+    Mapping("fork", "newtask", ("task_newtask",), ("task",), words={"a": has("pid"), "b": has("clone_flags")}),
     Mapping("fork", "fork", ("sched_process_fork",), ("sched",), words={"a": has("child_pid")}),
     Mapping("exec", "exec", ("sched_process_exec",), ("sched",)),
     Mapping("exit", "exit", ("sched_process_exit",), ("sched",)),
