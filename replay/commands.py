@@ -149,7 +149,12 @@ def _uneven(table: pa.Table) -> list[str]:
 
 
 def _next_steps(name: str) -> list[str]:
-    return ["Next: replay report conflicts | stalls | pins | mrs, each with --policy NAME or --trace TRACE."] if name == "overview" else []
+    if name != "overview":
+        return []
+    return [
+        "What each policy decides: replay policies. Details: replay report conflicts | stalls | pins | mrs [--policy NAME].",
+        "Other assumptions: replay run --policy lease --param lease.app=50ms, then replay report again.",
+    ]
 
 
 def list_reports(form: Format, output: str | None) -> None:
