@@ -14,7 +14,7 @@ from replay.errors import UsageError
 PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "ms": 10**9, "s": 10**12, "min": 60 * 10**12, "h": 3600 * 10**12}
 MAX_DURATION_NS = 30 * 24 * 3600 * 10**9  # thirty days: sums of a few, and costs in picoseconds, stay within 64 bits
 
-_QUANTITY = re.compile(r"(\d+)(?:\.(\d+))?(ps|ns|us|µs|ms|s|min|h)")
+_QUANTITY = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?(ps|ns|us|µs|ms|s|min|h)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,368 @@
+"""What goes into the engine and what comes out: numbers that mean the same on both sides, corrupt columns, determinism."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from replay._ext.engine import DECISIONS, PARAMS, replay
+from replay._ext.recording import COLUMNS, Trace
+from replay.ingest.pipeline import ingest_file
+
+from replay import outcomes, policies
+from replay.columns import NEEDED, load, read_recorded
+from replay.errors import StoreError, UsageError
+from replay.params import BY_NAME, numbers, parse_params
+from replay.policies import BUILTIN, find_policy
+from replay.runs import run
+from replay.schema import OPS, RUN_TABLES
+from replay.store import Store
+
+SOURCES = Path(__file__).parent.parent / "_ext"
+EXAMPLES = Path(__file__).parent / "examples"
+
+
+def enumerations(name: str) -> list[list[str]]:
+    """The members of every enumeration that a .pxd declares, in order."""
+    text = re.sub(r"#.*", "", (SOURCES / name).read_text())
+    return [re.findall(r"^    (\w+)", block, re.MULTILINE) for block in re.split(r"^cdef enum:", text, flags=re.MULTILINE)[1:]]
+
+
+def test_operations_are_numbered_as_in_the_schema() -> None:
+    (members,) = enumerations("ops.pxd")
+    assert [member.removeprefix("OP_").lower() for member in members] == [*OPS, "n_ops", "evict", "writeback"]
+    assert (*OPS, "evict", "writeback") == outcomes.OPS
+
+
+def test_choices_and_outcomes_are_numbered_as_they_are_named() -> None:
+    found = enumerations("decisions.pxd")
+    expected: list[tuple[str, Any]] = [
+        ("ADMIT_", policies.ADMIT[1:]),
+        ("WB_", policies.WRITEBACK),
+        ("LAYOUT_", policies.LAYOUT),
+        ("RECLAIM_", policies.RECLAIM),
+        ("FREE_", policies.FREE),
+        ("TIMEOUT_", BY_NAME["lease.on_timeout"].choices),
+        ("SCOPE_", BY_NAME["lease.scope"].choices),
+        ("REREGISTER_", BY_NAME["lease.reregister"].choices),
+        ("REVOKE_", BY_NAME["hw.revoke"].choices),
+        ("ACTIVITY_", BY_NAME["remote.activity"].choices),
+        ("", outcomes.CLASSES),
+        ("", [*outcomes.METRICS, "n_metrics"]),
+        ("REFUSED_", ["dax", "shared_file", "unrevocable", "not_allocated", "not_refused"]),
+        ("REVOKED_", ["lease_break", "collateral", "fail_io", "kill"]),
+        ("ROLE_", outcomes.ROLES),
+    ]
+    assert [[name.removeprefix(prefix).lower() for name in names] for names, (prefix, _) in zip(found, expected, strict=True)] == [
+        list(names) for _, names in expected
+    ]
+    assert len(outcomes.REFUSED) == 4
+    assert len(outcomes.REVOKED) == 4
+
+
+def test_the_engine_takes_every_parameter_that_an_outcome_depends_on() -> None:
+    assert set(BY_NAME) - set(PARAMS) == {"writeback.service"}
+    assert DECISIONS == ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "free")
+
+
+# -- corrupt columns --------------------------------------------------------------------------------------------------
+
+
+def columns() -> dict[str, np.ndarray[Any, Any]]:
+    """Three rows on a file of five pages: register, write back, release; one MR with one pin."""
+    values = {
+        "row_ts": [0, 5, 9],
+        "row_op": [OPS.index("pin"), OPS.index("wb_start"), OPS.index("unpin")],
+        "row_task": [0, 1, 0],
+        "row_file": [0, 0, 0],
+        "row_slot": [1, 0, 1],
+        "row_nslots": [3, 5, 3],
+        "row_index": [1, 0, 1],
+        "row_npages": [3, 5, 3],
+        "row_dur": [-1] * 3,
+        "row_bytes": [-1] * 3,
+        "row_pin": [0, -1, 0],
+        "row_region": [0, -1, 0],
+        "row_flags": [0, 0, 0],
+        "task_owner": [0, 1],
+        "task_kworker": [0, 1],
+        "file_slot": [0],
+        "file_nslots": [5],
+        "file_dax": [0],
+        "pin_slot": [1],
+        "pin_npages": [3],
+        "pin_file": [0],
+        "pin_region": [0],
+        "pin_task": [0],
+        "pin_write": [1],
+        "pin_longterm": [1],
+        "pin_preexisting": [0],
+        "region_task": [0],
+        "region_device": [-1],
+        "region_write": [1],
+        "run_slot": [0],
+        "run_index": [0],
+        "run_npages": [5],
+    }
+    types = {"i8": np.int8, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
+    return {name: np.array(values[name], types[COLUMNS[name]]) for name in COLUMNS}
+
+
+def under(policy: str, trace: Trace) -> Any:
+    return replay(trace, np.array(find_policy(policy).numbers(), np.int64), np.array(numbers(parse_params({}), PARAMS), np.int64))
+
+
+def test_good_columns() -> None:
+    rows = under("none", Trace(columns()))["conflicts"]
+    assert (rows["index"].tolist(), rows["npages"].tolist()) == ([1], [3])
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "what"),
+    [
+        ("row_op", 1, 31, "operation of row 31 at position 1"),
+        ("row_op", 0, -1, "operation of row -1"),
+        ("row_ts", 1, 10, "order of time"),
+        ("row_ts", 0, -1, "time of row"),
+        ("row_task", 2, 2, "task of row 2"),
+        ("row_file", 1, 1, "file of row 1"),
+        ("row_slot", 1, 1, "row 1: slots 1 [+]5 lie outside"),
+        ("row_slot", 1, -1, "lie outside"),
+        ("row_slot", 1, 2**62, "lie outside"),
+        ("row_nslots", 1, 6, "lie outside"),
+        ("row_nslots", 1, -1, "slots of row -1"),
+        ("row_nslots", 1, 2**62, "slots of row"),
+        ("row_pin", 0, 1, "pin of row 1"),
+        ("row_pin", 0, -2, "pin of row -2"),
+        ("row_region", 0, 1, "region of row 1"),
+        ("row_dur", 0, 2**62, "duration of row"),
+        ("task_owner", 0, 2, "owner of task 2"),
+        ("file_slot", 0, 1, "a file's slots end behind"),
+        ("file_slot", 0, -1, "begin below 0"),
+        ("file_nslots", 0, 6, "slots of file 6"),
+        ("pin_slot", 0, 3, "pin 0: slots 3"),
+        ("pin_npages", 0, 9, "pin 0: slots 1"),
+        ("pin_npages", 0, -1, "pages of pin -1"),
+        ("pin_file", 0, -1, "file of pin"),
+        ("pin_region", 0, 1, "region of pin 1"),
+        ("pin_region", 0, -1, "long-term pin belongs to no region"),
+        ("pin_task", 0, -1, "task of pin -1"),
+        ("region_task", 0, 2, "task of region 2"),
+        ("run_slot", 0, 1, "do not follow"),
+        ("run_npages", 0, 0, "length of run 0"),
+        ("run_npages", 0, 4, "a file's slots end behind|slots of file 5"),
+    ],
+)
+def test_numbers_that_point_outside_of_a_table(column: str, row: int, value: int, what: str) -> None:
+    bad = columns()
+    bad[column][row] = value
+    with pytest.raises(ValueError, match=what):
+        Trace(bad)
+
+
+def test_columns_of_a_wrong_shape() -> None:
+    for name in COLUMNS:
+        bad = columns()
+        del bad[name]
+        with pytest.raises(ValueError, match=f"column {name} is missing"):
+            Trace(bad)
+        bad[name] = columns()[name].astype(np.float64)
+        with pytest.raises(ValueError, match=f"column {name}: expected"):
+            Trace(bad)
+    bad = columns()
+    bad["row_pin"] = bad["row_pin"][:2]
+    with pytest.raises(ValueError, match="differ in length"):
+        Trace(bad)
+
+
+def test_an_empty_trace() -> None:
+    empty = {name: array[:0] for name, array in columns().items()}
+    for policy in BUILTIN:
+        assert len(under(policy.name, Trace(empty))["conflicts"]["ts"]) == 0
+
+
+def test_policies_and_parameters_of_a_wrong_length() -> None:
+    trace = Trace(columns())
+    with pytest.raises(ValueError, match="wrong length"):
+        replay(trace, np.zeros(5, np.int64), np.zeros(24, np.int64))
+
+
+# -- any order of any events ------------------------------------------------------------------------------------------
+
+
+def disorder(seed: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Rows that no kernel would record: every operation on any range by any task, with any pin and MR. They replay all the
+    same; under the sanitizers (make sanitize) any slip of the loop shows."""
+    rng = random.Random(seed)
+    n, n_slots, n_tasks, n_pins, n_regions = 400, 23, 5, 11, 6
+    made = columns()
+    slot = [rng.randrange(n_slots) for _ in range(n)]
+    pin_slot = [rng.randrange(-1, n_slots) for _ in range(n_pins)]
+    long_pins = [rng.randrange(2) for _ in range(n_pins)]
+    files = [0 if at < 13 else 1 for at in slot]
+    ends = (13, n_slots)
+    values = {
+        "row_ts": sorted(rng.randrange(10**9) for _ in range(n)),
+        "row_op": [rng.randrange(len(OPS)) for _ in range(n)],
+        "row_task": [rng.randrange(n_tasks) for _ in range(n)],
+        "row_file": files,
+        "row_slot": slot,
+        "row_nslots": [rng.randrange(ends[file] - at + 1) for at, file in zip(slot, files, strict=True)],
+        "row_index": [rng.randrange(-1, 9) for _ in range(n)],
+        "row_npages": [rng.randrange(-1, 9) for _ in range(n)],
+        "row_dur": [rng.choice((-1, 0, rng.randrange(10**8))) for _ in range(n)],
+        "row_bytes": [rng.randrange(-1, 9000) for _ in range(n)],
+        "row_pin": [rng.randrange(-1, n_pins) for _ in range(n)],
+        "row_region": [rng.randrange(-1, n_regions) for _ in range(n)],
+        "row_flags": [rng.randrange(256) for _ in range(n)],
+        "task_owner": [rng.randrange(n_tasks) for _ in range(n_tasks)],
+        "task_kworker": [rng.randrange(2) for _ in range(n_tasks)],
+        "file_slot": [0, 13],
+        "file_nslots": [13, 10],
+        "file_dax": [0, 1],
+        "pin_slot": pin_slot,
+        "pin_npages": [rng.randrange(ends[at >= 13] - at + 1) if at >= 0 else 5 for at in pin_slot],
+        "pin_file": [-1 if at < 0 else int(at >= 13) for at in pin_slot],
+        "pin_region": [rng.randrange(n_regions) if long else -1 for long in long_pins],
+        "pin_task": [rng.randrange(n_tasks) for _ in range(n_pins)],
+        "pin_write": [rng.randrange(2) for _ in range(n_pins)],
+        "pin_longterm": long_pins,
+        "pin_preexisting": [int(rng.randrange(4) == 0) for _ in range(n_pins)],
+        "region_task": [rng.randrange(n_tasks) for _ in range(n_regions)],
+        "region_device": [rng.randrange(-1, 2) for _ in range(n_regions)],
+        "region_write": [rng.randrange(2) for _ in range(n_regions)],
+        "run_slot": [0, 4, 13],
+        "run_index": [0, 7, 0],
+        "run_npages": [4, 9, 10],
+    }
+    return {name: np.array(values[name], made[name].dtype) for name in COLUMNS}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_rows_replay_and_keep_the_invariants(seed: int) -> None:
+    trace = Trace(disorder(seed))
+    rng = random.Random(seed)
+    for policy in (*BUILTIN, *(find_policy(name) for name in ("lease+bounce", "lease+hold-off", "busy-blocks+odp"))):
+        given = {name: rng.choice(BY_NAME[name].choices) for name in BY_NAME if BY_NAME[name].choices}
+        given |= {"lease.app": rng.choice(("0", "1ms", "500ms", "1h")), "lease.break_time": rng.choice(("0", "10ms", "45s"))}
+        given |= {"writeback.interval": rng.choice(("0", "1ms", "5s")), "writeback.expire": rng.choice(("0", "10ms"))}
+        params = np.array(numbers(parse_params(given), PARAMS), np.int64)
+        choices = np.array(policy.numbers(), np.int64)
+        outcome = replay(trace, choices, params)
+        again = replay(trace, choices, params)
+        for table in ("conflicts", "stalls", "refusals", "revocations"):
+            for name, values in outcome[table].items():
+                assert (values == again[table][name]).all(), (policy.name, table, name)
+        assert (outcome["bins"] == again["bins"]).all()
+        classes = {list(outcomes.CLASSES)[number] for number in outcome["conflicts"]["class"].tolist()}
+        if policy.writeback in ("bounce", "bounce_sync", "hold"):
+            assert "wb_while_pinned" not in classes
+        if "bounce" not in policy.writeback:
+            assert "torn_snapshot" not in classes
+        assert (outcome["conflicts"]["npages"] >= 0).all()
+        assert (np.diff(outcome["conflicts"]["ts"]) >= 0).all()
+        assert (outcome["stalls"]["dur"] >= 0).all()
+        # No integral ran below zero, which would show as an amount near 2**64.
+        assert (outcome["bins"] < 2**60).all(), policy.name
+
+
+# -- through tables and the store -------------------------------------------------------------------------------------
+
+
+def test_splitting_an_mr_changes_no_sum_of_pages(replay_events: Callable[..., Any]) -> None:
+    base: dict[str, Any] = {"tid": 10, "tgid": 10, "comm": "app", "file": "8:1:42"}
+    busy = [
+        {"ts": 1, "op": "dirty", "index": 1, "npages": 5},
+        {"ts": 2, "op": "wb_start", "index": 0, "npages": 6, "sync": False},
+        {"ts": 3, "op": "fsync", "dur": 1},
+        {"ts": 5, "op": "reclaim", "index": 2, "npages": 3},
+        {"ts": 6, "op": "punch", "index": 1, "npages": 4, "dur": 0},
+    ]
+
+    def events(ranges: list[tuple[int, int]]) -> list[dict[str, Any]]:
+        made = [
+            {"ts": 0, "op": "mr_reg", "mr": mr, "device": "d", "index": at, "npages": n, "write": True} for mr, (at, n) in enumerate(ranges)
+        ]
+        return [{**base, **event} for event in (*made, *busy, *({"ts": 9, "op": "mr_dereg", "mr": mr} for mr in range(len(ranges))))]
+
+    for policy in BUILTIN:
+        whole, halves = replay_events(events([(0, 6)]), policy.name), replay_events(events([(0, 3), (3, 3)]), policy.name)
+        assert whole.pages == halves.pages, policy.name
+        per_mr = {"revoked_mrs", "collateral_mrs", "odp_faults", "odp_invalidations"}
+        assert {key: value for key, value in whole.costs.items() if key not in per_mr} == {
+            key: value for key, value in halves.costs.items() if key not in per_mr
+        }, policy.name
+
+
+def test_series_add_up_to_the_costs(replay_events: Callable[..., Any]) -> None:
+    base: dict[str, Any] = {"tid": 10, "tgid": 10, "comm": "app", "file": "8:1:42"}
+    events = [
+        {**base, "ts": 7, "op": "mr_reg", "mr": 1, "device": "d", "index": 0, "npages": 3, "write": True},
+        {**base, "ts": 1009, "op": "truncate", "index": 1, "dur": 0},
+        {**base, "ts": 5003, "op": "mr_dereg", "mr": 1},
+    ]
+    outcome = replay_events(events, "busy-blocks")
+    # 3 pages for 1002 ns and 1 for 3994 ns in the cache; 2 blocks held for 3994 ns.
+    assert outcome.costs == {"unreclaimable_page_seconds": (3 * 1002 + 3994) / 1e9, "held_block_seconds": 2 * 3994 / 1e9}
+    series = outcome.rows("series")
+    for metric, value in outcome.costs.items():
+        assert sum(row["value"] for row in series if row["metric"] == metric) == pytest.approx(value, rel=1e-12)
+    assert {row["dur"] for row in series} == {20}  # 4997 ns in at most 256 intervals
+    assert max(row["ts"] for row in series) <= 5003 < max(row["ts"] for row in series) + 20
+    held = [row for row in series if row["metric"] == "held_block_seconds" and row["value"]]
+    assert held[0]["ts"] == 7 + 50 * 20  # the interval of 1009
+
+
+def test_runs_are_stored_once_and_byte_identical(tmp_path: Path) -> None:
+    stores = [Store(tmp_path / name, create=True) for name in ("one", "two")]
+    folders = []
+    for store, jobs in zip(stores, (1, 2), strict=True):
+        trace = ingest_file(store, str(EXAMPLES / "truncate-page-cache.jsonl")).trace
+        steps: list[tuple[int, int]] = []
+        summaries = run(store, trace, jobs=jobs, progress=lambda done, total, steps=steps: steps.append((done, total)))
+        assert [summary.policy for summary in summaries] == [policy.name for policy in BUILTIN]
+        assert steps[-1] == (len(BUILTIN), len(BUILTIN))
+        assert not any(summary.already for summary in summaries)
+        again = run(store, trace, ["lease", "none"], {"lease.app": "1000us"})
+        assert [summary.already for summary in again] == [True, True]
+        assert again[0].run == summaries[4].run
+        folders.append([summary.entry.path for summary in summaries])
+    for one, two in zip(*folders, strict=True):
+        for table in RUN_TABLES:
+            assert (one / f"{table.name}.parquet").read_bytes() == (two / f"{table.name}.parquet").read_bytes()
+            assert pq.read_schema(one / f"{table.name}.parquet").equals(table.arrow_schema())
+
+
+def test_another_question_is_another_run(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    trace = ingest_file(store, str(EXAMPLES / "truncate-page-cache.jsonl")).trace
+    (one,) = run(store, trace, ["lease"])
+    (two,) = run(store, trace, ["lease"], {"lease.app": "2ms"})
+    (three,) = run(store, trace, ["lease+none"])
+    assert len({one.run, two.run, three.run}) == 3
+    with pytest.raises(UsageError, match="did you mean lease"):
+        run(store, trace, ["none", "laese"])
+    assert len(store.runs()) == 3
+
+
+def test_a_corrupt_trace_is_refused_in_one_line(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    entry = ingest_file(store, str(EXAMPLES / "truncate-page-cache.jsonl")).entry
+    path = entry.table("pins")
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("slot"), "slot", pa.array([10**9])), path)
+    with pytest.raises(StoreError, match="do not fit together: .*ingest it again") as raised:
+        read_recorded(entry.path)
+    assert "\n" not in str(raised.value)
+    path.write_bytes(b"PAR1 nothing of the kind")
+    with pytest.raises(StoreError, match=r"pins\.parquet: cannot read"):
+        read_recorded(entry.path)
+    assert set(NEEDED) == {"events", "files", "slots", "tasks", "mrs", "pins"}
+    assert callable(load)
