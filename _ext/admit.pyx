@@ -15,7 +15,7 @@ from replay._ext.device cimport map_pin, unmap_pin
 from replay._ext.outcomes cimport charge, conflict, index_of
 from replay._ext.pages cimport drop_pin, take_pin
 from replay._ext.world cimport (
-    HOLE, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED, RefusalRow, Region, World, matches,
+    DROP_CLEAN, DROP_DIRTY, HOLE, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED, RefusalRow, Region, World, matches,
     push,
 )
 
@@ -109,6 +109,7 @@ cdef int take_preexisting(World* w, int32_t p) except -1 nogil:
 
 cdef int on_unpin(World* w, int32_t row) except -1 nogil:
     cdef int32_t p = w.rows.pin[row]
+    cdef bint dirty
     if p < 0:
         return 0
     if w.policy.admit & ADMIT_NO_PIN and w.pins[p].region >= 0:
@@ -117,4 +118,5 @@ cdef int on_unpin(World* w, int32_t row) except -1 nogil:
     if w.pins[p].region >= 0 and w.regions[w.pins[p].region].state == REGION_REVOKED:
         w.regions[w.pins[p].region].state = REGION_DEAD       # released by its owner: never to be registered again
         return 0
-    return drop_pin(w, p, (w.rows.flags[row] & ROW_DIRTY) != 0 and w.pins[p].write, w.rows.op[row], w.rows.task[row])
+    dirty = (w.rows.flags[row] & ROW_DIRTY) != 0 and w.pins[p].write
+    return drop_pin(w, p, DROP_DIRTY if dirty else DROP_CLEAN, w.rows.op[row], w.rows.task[row])

@@ -20,7 +20,7 @@ from replay._ext.pages cimport dirty_pages
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, ConflictRow, DETACHED, Entry, N_BINS, PAGE_HOLE, PAGE_RECORDED,
     Params, Pin, Policy, REGION_LIVE, REGION_NEW, RefusalRow, Region, RevocationRow, Rows, Slot, StallRow, Task, World, allocate,
-    release,
+    prefetch, release,
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
@@ -33,9 +33,6 @@ PARAMS = (
     "lease.reregister", "hw.revoke", "remote.activity", "writeback.expire", "writeback.interval",
     "mr.reg", "mr.dereg", "mr.dirty", "odp.fault", "odp.invalidate", "bounce.copy",
 )
-
-cdef extern from *:
-    void prefetch "__builtin_prefetch" (const void* address) noexcept nogil
 
 cdef enum:
     AHEAD = 16             # rows whose first page is fetched ahead of the main cursor
@@ -115,8 +112,6 @@ cdef int run_row(World* w, int32_t row, int32_t task) except -1 nogil:
     t.last = row
     if t.block_first >= 0:
         finish_stall(w, task, False)
-    if t.mode == DETACHED:
-        schedule_next(w, task)
     return 0
 
 
@@ -139,9 +134,11 @@ cdef int run_entry(World* w, Entry entry) except -1 nogil:
         close_stalls(w)
     w.now = max(w.now, entry.time)
     if entry.kind == AT_ROW:
-        if w.tasks[entry.who].mode != DETACHED or postpone(w, entry):
-            return 0
-        return run_row(w, entry.what, entry.who)
+        if w.tasks[entry.who].mode == DETACHED and not postpone(w, entry):
+            run_row(w, entry.what, entry.who)
+            if w.tasks[entry.who].mode == DETACHED:
+                schedule_next(w, entry.who)
+        return 0
     if w.over:
         return 0
     w.current = -1
@@ -173,6 +170,8 @@ cdef int run(World* w) except -1 nogil:
             if w.tasks[task].mode == ATTACHED:
                 w.now = max(w.now, w.rows.ts[row])
                 run_row(w, <int32_t>row, task)
+                if w.tasks[task].mode == DETACHED:
+                    schedule_next(w, task)
         else:
             break
     w.now = max(w.now, w.end)

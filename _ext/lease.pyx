@@ -20,7 +20,7 @@ from replay._ext.ops cimport OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_TRUNCATE
 from replay._ext.outcomes cimport charge, conflict, index_of, report
 from replay._ext.pages cimport drop_pin, take_pin
 from replay._ext.world cimport (
-    AT_ANSWER, AT_DEADLINE, AT_REREGISTER, BLOCKED, Break, GONE, HELD_LONG, Pin, REGION_LIVE, REGION_REVOKED, ROW_RANGE,
+    AT_ANSWER, AT_DEADLINE, AT_REREGISTER, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, Pin, REGION_LIVE, REGION_REVOKED, ROW_RANGE,
     Region, RevocationRow, Rows, Task, World, matches, price, push,
 )
 
@@ -204,7 +204,7 @@ cdef int revoke(World* w, int32_t r, int32_t broken, int reason, bint for_good) 
         pin = &w.pins[p]
         if outside and pin.slot >= 0 and pin.step >= 0 and pin.live > 0:
             conflict(w, COLLATERAL_REVOKE, op, pin.file, index_of(w, pin.slot), pin.live, p, r, br.task)
-        drop_pin(w, p, pin.write, op, br.task)
+        drop_pin(w, p, DROP_REVOKED if pin.write else DROP_CLEAN, op, br.task)
     return 0
 
 
@@ -313,7 +313,7 @@ cdef int kill(World* w, int32_t owner, int32_t broken) except -1 nogil:
             revoke(w, r, broken, REVOKED_KILL, True)
     for p in range(w.n_pins):
         if w.pins[p].step >= 0 and w.tasks[w.pins[p].task].owner == owner:
-            drop_pin(w, p, False, w.rows.op[br.row], br.task)
+            drop_pin(w, p, DROP_CLEAN, w.rows.op[br.row], br.task)
     return 0
 
 

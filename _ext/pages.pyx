@@ -12,7 +12,7 @@ from replay._ext.scheduler cimport recheck, shift
 from replay._ext.decisions cimport BOUNCE_BYTES, DIRTY_AFTER_CLEAN, REWRITE_BYTES, UNRECLAIMABLE_PAGE_SECONDS, WB_BOUNCE
 from replay._ext.outcomes cimport change, charge_at, report_pin
 from replay._ext.world cimport (
-    File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HOLE, PAGE_MAPPED, PAGE_RECORDED, PAGE_SKIPPED, Pin, Slot,
+    DROP_CLEAN, DROP_DIRTY, File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HOLE, PAGE_MAPPED, PAGE_RECORDED, PAGE_SKIPPED, Pin, Slot,
     World, price,
 )
 
@@ -49,26 +49,22 @@ cdef int take_pin(World* w, int32_t p) except -1 nogil:
     return 0
 
 
-cdef int drop_pin(World* w, int32_t p, bint dirty, int op, int32_t victim) except -1 nogil:
-    """Drop a pin; `dirty`: its owner marks the pages dirty, as the release of a writable MR does.
+cdef int drop_pin(World* w, int32_t p, int how, int op, int32_t victim) except -1 nogil:
+    """Drop a pin; as a writable MR's release does, its owner may mark the pages dirty.
 
-    Pages that were cleaned under the pin are dirty_after_clean then. The owner's clock moves by mr.dirty for each page
-    that turns dirty here and did not in the recording (less for those that need it no more).
+    Pages that were cleaned under the pin are dirty_after_clean then. The clock of a recorded release moves by mr.dirty for
+    each page that turns dirty here and did not in the recording (less for those that need it no more).
     """
     cdef Pin* pin = &w.pins[p]
     cdef int64_t extra
     if pin.step < 0:
         return 0
-    if not dirty:
-        drop_pin_clean(w, p)
-        return 0
-    if pin.slot >= 0:
+    if how != DROP_CLEAN and pin.slot >= 0:
         report_pin(w, DIRTY_AFTER_CLEAN, op, p, HELD_STALE, victim)
         extra = dirty_held(w, pin)
-        if pin.region >= 0 and extra != 0:
+        if how == DROP_DIRTY and pin.region >= 0 and extra != 0:
             shift(w, pin.task, price(w.params.dirty, extra) if extra > 0 else -price(w.params.dirty, -extra))
-    drop_pin_clean(w, p)
-    return 0
+    return let_go(w, p)
 
 
 cdef int64_t dirty_held(World* w, Pin* pin) noexcept nogil:
@@ -86,8 +82,8 @@ cdef int64_t dirty_held(World* w, Pin* pin) noexcept nogil:
     return extra
 
 
-cdef int64_t drop_pin_clean(World* w, int32_t p) except -1 nogil:
-    """Drop an active pin; returns how many pages nobody pins any more."""
+cdef int let_go(World* w, int32_t p) except -1 nogil:
+    """The pin no longer holds its pages; wake who waited for that."""
     cdef Pin* pin = &w.pins[p]
     cdef File* file
     cdef Slot* page
@@ -124,7 +120,7 @@ cdef int64_t drop_pin_clean(World* w, int32_t p) except -1 nogil:
         change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, -gone)
     if w.n_waiting > 0:
         recheck(w, pin.file)
-    return gone
+    return 0
 
 
 cdef int end_instances(World* w, int32_t file, int64_t lo, int64_t hi, bint hole) except -1 nogil:

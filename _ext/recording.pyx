@@ -118,7 +118,37 @@ def check_entities(columns):
     lie_within(columns["pin_file"][slot >= 0], 0, len(columns["file_slot"]), "file of pin")
 
 
-def check_rows(columns):
+cdef Py_ssize_t bad_row(dict columns, Py_ssize_t n_slots):
+    """The first row with a number out of place, -1 if all are well: one pass, since traces have many rows."""
+    cdef const int64_t[::1] ts = columns["row_ts"], slot = columns["row_slot"], nslots = columns["row_nslots"]
+    cdef const int64_t[::1] dur = columns["row_dur"], file_slot = columns["file_slot"], file_nslots = columns["file_nslots"]
+    cdef const int8_t[::1] op = columns["row_op"]
+    cdef const int32_t[::1] task = columns["row_task"], file = columns["row_file"]
+    cdef const int32_t[::1] pin = columns["row_pin"], region = columns["row_region"]
+    cdef int64_t n_tasks = len(columns["task_owner"]), n_pins = len(columns["pin_slot"])
+    cdef int64_t n_regions = len(columns["region_task"]), n_files = file_slot.shape[0], limit = LIMIT, now = 0, offset
+    cdef Py_ssize_t row
+    for row in range(ts.shape[0]):
+        if ts[row] < now or limit <= ts[row] or dur[row] < -1 or limit <= dur[row]:
+            return row
+        if op[row] < 0 or N_OPS <= op[row] or task[row] < 0 or n_tasks <= task[row] or file[row] < -1 or n_files <= file[row]:
+            return row
+        if pin[row] < -1 or n_pins <= pin[row] or region[row] < -1 or n_regions <= region[row]:
+            return row
+        if slot[row] < -1 or n_slots < slot[row] or nslots[row] < 0:
+            return row
+        if nslots[row] > 0:
+            if file[row] < 0:
+                return row
+            offset = slot[row] - file_slot[file[row]]
+            if offset < 0 or file_nslots[file[row]] < offset or file_nslots[file[row]] - offset < nslots[row]:
+                return row
+        now = ts[row]
+    return -1
+
+
+def explain_bad_rows(columns, n_slots):
+    """ValueError naming what is wrong."""
     ts = columns["row_ts"]
     lie_within(ts, 0, LIMIT, "time of row")
     need(bool((np.diff(ts) >= 0).all()), "rows are not in order of time")
@@ -129,6 +159,7 @@ def check_rows(columns):
     lie_within(columns["row_region"], -1, len(columns["region_task"]), "region of row")
     lie_within(columns["row_dur"], -1, LIMIT, "duration of row")
     lie_within(columns["row_nslots"], 0, INT32_MAX, "slots of row")
+    lie_within(columns["row_slot"], -1, max(n_slots, 0) + 1, "slot of row")
     ranges_lie_in_files(columns["row_slot"], columns["row_nslots"], columns["row_file"], columns, "row")
 
 
@@ -156,7 +187,9 @@ cdef class Trace:
         n = len(a["row_ts"])
         self.n_slots = check_space(a)
         check_entities(a)
-        check_rows(a)
+        if bad_row(a, self.n_slots) >= 0:
+            explain_bad_rows(a, self.n_slots)
+            raise ValueError("rows are corrupt")
         a["region_pins"], a["region_first"] = by_region(a["pin_region"], len(a["region_task"]))
         a["row_next"] = np.empty(n, np.int32)
         a["first_row"] = np.full(len(a["task_owner"]), -1, np.int32)

@@ -13,6 +13,7 @@ from replay._ext.decisions cimport ROLE_APP, ROLE_BREAKER, ROLE_KWORKER
 from replay._ext.outcomes cimport holder_of, stall
 from replay._ext.world cimport (
     AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, Heap, Task, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, World, matches,
+    prefetch,
 )
 
 cdef int64_t FIRST_TIMER = <int64_t>1 << 40      # timers come behind all rows of their instant
@@ -95,6 +96,10 @@ cdef int at_row(World* w, int32_t task, int32_t row, int64_t time) except -1 nog
     entry.kind = AT_ROW
     entry.who = task
     entry.what = row
+    if w.rows.slot[row] >= 0:
+        prefetch(&w.slots[w.rows.slot[row]])
+        if w.written != NULL:
+            prefetch(&w.written[w.rows.slot[row]])
     return add(w, entry)
 
 

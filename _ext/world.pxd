@@ -57,6 +57,11 @@ cdef enum:                 # what a blocked task waits for
     WAIT_PAGES             # no page of a range matches `look`
     WAIT_PINS              # every pin of a list has dropped
 
+cdef enum:                 # how a pin's pages are left when it drops
+    DROP_CLEAN
+    DROP_DIRTY             # dirtied by its owner's release, as in the recording
+    DROP_REVOKED           # dirtied too; the time that takes is part of the revocation
+
 cdef enum:                 # kinds of heap entries; a tie of times goes to rows, then timers in order of creation
     AT_ROW
     AT_ANSWER              # an owner answers a lease break
@@ -350,6 +355,10 @@ cdef struct World:
     Integral held
     int64_t bin_ns
     uint64_t* bins         # [metric][interval]
+
+
+cdef extern from *:
+    void prefetch "__builtin_prefetch" (const void* address) noexcept nogil
 
 
 cdef inline bint matches(World* w, Slot* page, int look) noexcept nogil:
