@@ -1,4 +1,5 @@
 import numpy as np
+
 from replay._ext.ringbuffer import RingMerge
 
 _Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]

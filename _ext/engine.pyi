@@ -4,6 +4,7 @@ from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
+
 from replay._ext.recording import Trace
 
 ENGINE_VERSION: str

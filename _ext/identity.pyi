@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from replay._ext.state import State
 
 STEPS: tuple[str, ...]

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from replay.ingest.slots import INDEX_END, SlotMap, number_slots
 
 from replay import schema
 from replay.errors import TraceError
+from replay.ingest.slots import INDEX_END, SlotMap, number_slots
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
     from replay.ingest.losses import Losses
     from replay.ingest.records import TraceInfo
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from replay._ext.identity import STEPS
 from replay.ingest.mappings import Mapping
 from replay.ingest.slots import INDEX_END

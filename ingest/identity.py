@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from replay.ingest.canonical import OP_CODE
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+
+from replay import schema
+from replay.errors import TraceError
 from replay.ingest.canonical import OP_CODE, Canonical, Column, Files, assemble, numbers, words
 from replay.ingest.losses import Losses
 from replay.ingest.records import TraceInfo
 from replay.ingest.registrations import Registrations
-
-from replay import schema
-from replay.errors import TraceError
 
 if TYPE_CHECKING:
     from replay.ingest.records import Progress

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from replay._ext.identity import feed
 from replay._ext.state import State
 from replay.ingest.canonical import OP_CODE, Canonical, Column, Files, assemble, words
@@ -21,6 +22,7 @@ from replay.ingest.rows import PATCH, Rows, pointer_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
     from replay.ingest.losses import Losses
     from replay.ingest.records import EventName, RawBatch, TraceInfo
 

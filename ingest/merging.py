@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+
 from replay._ext.ringbuffer import ALL_DONE, RingMerge
 from replay.ingest.losses import Losses
 from replay.ingest.pages import PageSource

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from replay.ingest.sections import decompress
-
 from replay.errors import TraceError
+from replay.ingest.sections import decompress
 
 SEGMENT_BYTES = 1 << 20
 _MAX_CHUNK_PAGES = 256  # trace-cmd writes 10 (PAGES_IN_CHUNK in trace-output.c)

@@ -11,11 +11,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from replay.errors import TraceError
 from replay.ingest.rawfiles import RawFile, RawFiles
 from replay.ingest.records import Progress, TraceInfo
 from replay.ingest.sniff import sniff
-
-from replay.errors import TraceError
 from replay.store import Entry, Stage, Store, content_id
 
 if TYPE_CHECKING:

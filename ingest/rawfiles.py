@@ -15,7 +15,6 @@ from threading import Lock, Semaphore
 from typing import TYPE_CHECKING, Any
 
 from replay.ingest.records import EventName, RawBatch
-
 from replay.parquet import open_writer
 
 if TYPE_CHECKING:

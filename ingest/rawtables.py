@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+
 from replay._ext import columns
 from replay._ext.ringbuffer import RingMerge
 from replay.ingest.formats import Field, Format

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
     from replay.ingest.losses import Losses
 
 EventName = tuple[str, str]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from replay.ingest.canonical import Column, numbers, words
 
 if TYPE_CHECKING:

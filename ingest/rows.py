@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from replay.ingest.canonical import OP_CODE, Column
 from replay.ingest.identity import SOURCES, Identities, device_name, settle
 

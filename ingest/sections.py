@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from replay.ingest.bytecursor import ByteCursor
-
 from replay.errors import TraceError
+from replay.ingest.bytecursor import ByteCursor
 
 COMPRESSIONS = ("none", "zlib", "zstd")
 _COMPRESSED = 1

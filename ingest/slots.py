@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from replay._ext.touched import PageBits, ranks
 
 if TYPE_CHECKING:

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from replay.errors import ReplayError, TraceError
 from replay.ingest.losses import Losses
 from replay.ingest.pages import PageSource
 from replay.ingest.records import Progress, RawBatch, TraceInfo
 from replay.ingest.tracedat import Container, read_container
-
-from replay.errors import ReplayError, TraceError
 
 BATCH_ROWS = 1 << 18
 BATCH_BYTES = 32 << 20

@@ -9,12 +9,11 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from replay.errors import TraceError
 from replay.ingest.bytecursor import ByteCursor
 from replay.ingest.formats import Format, parse_format
 from replay.ingest.options import Option, Options, TimeShift, read_option
 from replay.ingest.sections import COMPRESSIONS, Section, open_section
-
-from replay.errors import TraceError
 
 MAGIC = b"\x17\x08\x44tracing"
 MAX_PAGE_BYTES = 1 << 24

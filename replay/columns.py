@@ -129,8 +129,7 @@ def _tasks(tasks: pa.Table) -> tuple[NDArray[np.int32], Numbers, Numbers]:
 
 def _task_numbers(table: pa.Table, tids: NDArray[np.int32]) -> Numbers:
     tid = _numbers(table, "tid")
-    found = np.searchsorted(tids, tid)
-    found[found == len(tids)] = len(tids) - 1
+    found = np.minimum(np.searchsorted(tids, tid), len(tids) - 1)
     return np.where((tids[found] == tid) & (tid >= 0), found, len(tids) - 1).astype(np.int32)
 
 

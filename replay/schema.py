@@ -109,7 +109,11 @@ EVENTS = Table(
     "events",
     "Canonical events in time order: what the trace says, in the words of mm, fs and RDMA.",
     (
-        Column("seq", "int64", "Position of the raw record in the merged trace, from 0; joins raw_* tables. For events.jsonl the line number, from 0."),
+        Column(
+            "seq",
+            "int64",
+            "Position of the raw record in the merged trace, from 0; joins raw_* tables. For events.jsonl the line number, from 0.",
+        ),
         _TS,
         Column("cpu", "int32", "CPU that recorded the event."),
         Column("op", "string", "What happened; one of the canonical operations.", category=True),
@@ -119,7 +123,9 @@ EVENTS = Table(
         _FILE,
         Column("index", "int64", "First page of the range within the file.", "pages"),
         Column("npages", "int64", "Length of the range; NULL for a truncate (to the end of the file) or an unknown range.", "pages"),
-        Column("dur", "int64", "How long the operation took, its recorded stalls included; NULL where it has no duration or never ended.", "ns"),
+        Column(
+            "dur", "int64", "How long the operation took, its recorded stalls included; NULL where it has no duration or never ended.", "ns"
+        ),
         Column("open", "bool", "True where the operation began and no end was recorded."),
         _PIN,
         _MR,
@@ -139,7 +145,12 @@ EVENTS = Table(
         Column("nblocks", "int64", "Length of a block event.", "blocks"),
         Column("pfn", "int64", "Page frame number of a page cache event."),
         Column("busy", "bool", "A layout wait found a busy page."),
-        Column("id_source", "string", "How the page identity was found: direct, mapping, inherited, anonymous, iova, cooccurrence, unresolved.", category=True),
+        Column(
+            "id_source",
+            "string",
+            "How the page identity was found: direct, mapping, inherited, anonymous, iova, cooccurrence, unresolved.",
+            category=True,
+        ),
         Column("id_confidence", "float64", "How sure that is, 0 to 1 (design rule, not a measurement)."),
         Column("slot", "int64", "First dense page slot of the range, for the replay loop; -1 where the event touches no known page."),
         Column("nslots", "int64", "Slots in the range.", "pages"),

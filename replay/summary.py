@@ -34,7 +34,8 @@ def ingested(summary: IngestSummary) -> str:
 def caveats(traces: Sequence[Entry]) -> list[str]:
     """One sentence per trace on what could not be resolved or was lost, and what to do; one for all where nothing was."""
     lines = [
-        f"{entry.row['source']}: its clock {entry.row['clock']} counts {entry.manifest['clock_unit']}, not ns: durations are shown as if it did."
+        f"{entry.row['source']}: its clock {entry.row['clock']} counts {entry.manifest['clock_unit']}, not ns: "
+        "durations are shown as if it did."
         for entry in traces
         if entry.manifest.get("clock_unit", "ns") != "ns"
     ]

@@ -34,7 +34,9 @@ def check(folder: Path) -> list[str]:
             missing.append(f"{wheel.name}: compiled {module.stem}")
     with tarfile.open(sdist) as archive:
         sources = {name.split("/", 1)[-1] for name in archive.getnames()}
-    needed = {str(path.relative_to(ROOT)) for folder_name in ("_ext", "queries", "ingest", "replay") for path in (ROOT / folder_name).glob("*.*")}
+    needed = {
+        str(path.relative_to(ROOT)) for folder_name in ("_ext", "queries", "ingest", "replay") for path in (ROOT / folder_name).glob("*.*")
+    }
     kinds = (".py", ".pyx", ".pxd", ".pyi", ".sql")
     missing += [f"{sdist.name}: {name}" for name in sorted(needed - sources) if name.endswith(kinds)]
     return missing

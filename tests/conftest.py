@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from replay.ingest.jsonl import read_jsonl
 
 from replay.columns import load
+from replay.ingest.jsonl import read_jsonl
 from replay.outcomes import RunName
 from replay.params import parse_params
 from replay.policies import find_policy

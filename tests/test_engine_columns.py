@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from replay._ext.engine import DECISIONS, PARAMS, replay
-from replay._ext.recording import COLUMNS, Trace
-from replay.ingest.pipeline import ingest_file
 
 from replay import outcomes, policies
+from replay._ext.engine import DECISIONS, PARAMS, replay
+from replay._ext.recording import COLUMNS, Trace
 from replay.columns import NEEDED, load, read_recorded
 from replay.errors import StoreError, UsageError
+from replay.ingest.pipeline import ingest_file
 from replay.params import BY_NAME, numbers, parse_params
 from replay.policies import BUILTIN, find_policy
 from replay.runs import run
@@ -359,7 +359,7 @@ def test_a_corrupt_trace_is_refused_in_one_line(tmp_path: Path) -> None:
     path = entry.table("pins")
     table = pq.read_table(path)
     pq.write_table(table.set_column(table.column_names.index("slot"), "slot", pa.array([10**9])), path)
-    with pytest.raises(StoreError, match="do not fit together: .*ingest it again") as raised:
+    with pytest.raises(StoreError, match=r"do not fit together: .*ingest it again") as raised:
         read_recorded(entry.path)
     assert "\n" not in str(raised.value)
     path.write_bytes(b"PAR1 nothing of the kind")

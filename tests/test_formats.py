@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 from builders.tracedat import format_text
+
 from replay.ingest.formats import Place, parse_format
 from replay.ingest.rawtables import raw_table, unique_formats
 

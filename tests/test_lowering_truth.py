@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from replay.ingest.canonical import Canonical
 from replay.ingest.lowering import Lowering
 from replay.ingest.records import EventName

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from replay.ingest import pipeline
-from replay.ingest.pipeline import ingest_file
 
 from replay.errors import TraceError
+from replay.ingest import pipeline
+from replay.ingest.pipeline import ingest_file
 from replay.schema import TRACE_TABLES
 from replay.session import Session
 from replay.store import Store

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from replay.ingest import rawfiles
 from replay.ingest.rawfiles import RawFile, RawFiles
 from replay.ingest.records import RawBatch

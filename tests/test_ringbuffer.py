@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 from builders import tracedat as make
+
 from replay._ext import columns
 from replay._ext.ringbuffer import ALL_DONE, BATCH_FULL, RingMerge
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from builders.stores import EMPTY_FOUND
-from replay.ingest.pipeline import IngestSummary
 
+from replay.ingest.pipeline import IngestSummary
 from replay.store import Entry
 from replay.summary import caveats, ingested, subject
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from builders import tracedat as make
 from builders.events import FORMATS, START, VERSIONS, Tables, opened, read_bytes, trace, wake
+
 from replay.ingest import tracecmd
 from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from builders import tracedat as make
 from builders.events import START, VERSIONS, Tables, opened, read_bytes, trace, wake
-from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 
 from replay.errors import ReplayError, TraceError
+from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from replay.ingest.records import OWN_COLUMNS
-from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 
 from replay.errors import TraceError
+from replay.ingest.records import OWN_COLUMNS
+from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 
 FOLDER = os.environ.get("REPLAY_EXTRA_TRACES", "")
 SLOW = bool(os.environ.get("REPLAY_SLOW_TESTS"))

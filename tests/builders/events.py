@@ -6,9 +6,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 
 from builders import tracedat as make
+from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 
 WAKE = ("sched", make.format_text("wake", 1301, [("int n", 8, 4, 1), ("char comm[8]", 12, 8, 0)]))
 PATH = ("gup", make.format_text("open", 1303, [("__data_loc char[] path", 8, 4, 1), ("__rel_loc u16[] ids", 12, 4, 0)]))
