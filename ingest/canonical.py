@@ -77,9 +77,9 @@ def numbers(values: list[Any], type_: Any) -> Column:
     return Column(np.array([0 if value is None else value for value in values], type_), null)
 
 
-def words(values: list[str | None]) -> Column:
-    """A dictionary-encoded column; words in order of appearance."""
-    codes: dict[str, int] = {}
+def words(values: list[str | None], codes: dict[str, int] | None = None) -> Column:
+    """A dictionary-encoded column; words in order of appearance, numbered on from those in `codes`."""
+    codes = {} if codes is None else codes
     data: NDArray[np.int32] = np.array([-1 if value is None else codes.setdefault(value, len(codes)) for value in values], np.int32)
     return Column(data, words=list(codes))
 

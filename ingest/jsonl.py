@@ -36,8 +36,13 @@ _KEYS: dict[str, tuple[frozenset[type], str, int, int]] = {
     **{key: (frozenset({bool}), "true or false", 0, 0) for key in ("write", "longterm", "dirty", "sync", "dax", "odp", "busy")},
     **{key: (frozenset({int, str}), "an integer or a string", -_INT64 - 1, _INT64) for key in ("mr", "pin")},
 }
-_NUMBERS = ("dur", "tgid", "cpu", "index", "npages", "bytes", "pfn", "block", "nblocks", "addr", "owner", "result")
-_FLAGS = ("write", "longterm", "dirty", "sync", "odp", "busy")
+_TYPES: dict[str, type[np.generic]] = {
+    **dict.fromkeys(("dur", "tgid", "cpu", "index", "npages", "bytes", "pfn", "block", "nblocks", "result", "mr", "pin"), np.int64),
+    **dict.fromkeys(("addr", "owner"), np.uint64),
+    **dict.fromkeys(("write", "longterm", "dirty", "sync", "odp", "busy"), np.bool_),
+}
+_WORDS = ("comm", "device", "kind")
+_REGISTERING = frozenset({"pin", "unpin", "mr_reg", "mr_dereg"})
 
 # Keys without which an operation says nothing.
 _PAGE = ("file", "index")
@@ -85,6 +90,7 @@ def read_jsonl(path: str | os.PathLike[str], progress: Progress | None = None) -
                 _check(events, source)
                 for row, event in enumerate(events):
                     lowered.add(event, source, row)
+                lowered.flush()
                 if progress:
                     progress(source.offset, size)
     except OSError as error:
@@ -133,12 +139,13 @@ def _kind(value: object) -> str:
 
 def _check(events: list[Event], source: _Input) -> None:
     """Types, ranges and order of a chunk: by column, since a column of right types is told by its set of types."""
-    unknown = set().union(*events) - set(_KEYS)
-    if unknown:
-        row, key = next((row, key) for row, event in enumerate(events) for key in event if key not in _KEYS)
+    present = set().union(*events)
+    if unknown := present - set(_KEYS):
+        row, key = next((row, key) for row, event in enumerate(events) for key in event if key in unknown)
         near = difflib.get_close_matches(key, _KEYS, n=1)
         raise source.error(row, f"unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    for key, (types, expected, low, high) in _KEYS.items():
+    for key in sorted(present):
+        types, expected, low, high = _KEYS[key]
         values = [event.get(key) for event in events]
         found = set(map(type, values)) - {type(None)}
         numbers = [value for value in values if type(value) is int] if int in found else []
@@ -156,11 +163,14 @@ def _is_wrong(value: object, types: frozenset[type], low: int, high: int) -> boo
 
 @dataclass(slots=True)
 class _Lowered:
-    """Rows of the events table while they are read."""
+    """Rows of the events table while they are read: the current chunk as dicts, what is done as columns."""
 
     registrations: Registrations
     rows: list[Event] = field(default_factory=list)
+    done: dict[str, list[Column]] = field(default_factory=dict)
+    lengths: list[int] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
+    spoken: dict[str, dict[str, int]] = field(default_factory=lambda: {key: {} for key in _WORDS})
     dax: set[int] = field(default_factory=set)
     ts: int = 0
     cpus: int = 1
@@ -179,40 +189,61 @@ class _Lowered:
             if event.get(key) is None:
                 raise source.error(row, f"{op}: expected {key!r}, found none")
         self.ts = ts
-        self.cpus = max(self.cpus, (event.get("cpu") or 0) + 1)
+        if event.get("cpu"):
+            self.cpus = max(self.cpus, event["cpu"] + 1)
         event["seq"] = (source.offsets[row] >> 48) - 1
-        event["open"] = "dur" in event and event["dur"] is None and op in schema.INTERVAL_OPS
-        self._name_file(event)
-        if op in _ONE_PAGE and event.get("npages") is None and event.get("index") is not None:
-            event["npages"] = 1
-        self.rows.extend(self.registrations.expand(event))
-
-    def _name_file(self, event: Event) -> None:
+        event["open"] = op in schema.INTERVAL_OPS and "dur" in event and event["dur"] is None
         name = event.get("file")
         event["file"] = -1 if name is None else self.files.setdefault(name, len(self.files))
         if event.get("dax") and name is not None:
             self.dax.add(event["file"])
+        if op in _ONE_PAGE and event.get("npages") is None and event.get("index") is not None:
+            event["npages"] = 1
+        if op in _REGISTERING or "mr" in event or "pin" in event:
+            self.rows.extend(self.registrations.expand(event))
+        else:
+            self.rows.append(event)
 
-    def finish(self, info: TraceInfo, losses: Losses) -> Canonical:
-        rows, count = self.rows, len(self.files)
-        dax = np.zeros(count, bool)
-        dax[list(self.dax)] = True
-        tid = [row.get("tid") or 0 for row in rows]
-        events = {
+    def flush(self) -> None:
+        """Turn the chunk into columns, so that memory grows by columns and not by dicts."""
+        rows, self.rows = self.rows, []
+        self.lengths.append(len(rows))
+        present = set().union(*rows)
+        plain = {
             "seq": Column(np.array([row["seq"] for row in rows], np.int64)),
             "ts": Column(np.array([row["ts"] for row in rows], np.int64)),
             "op": Column(np.array([OP_CODE[row["op"]] for row in rows], np.int16)),
-            "tid": Column(np.array(tid, np.int32)),
+            "tid": Column(np.array([row.get("tid") or 0 for row in rows], np.int32)),
             "file": Column(np.array([row["file"] for row in rows], np.int64)),
             "open": Column(np.array([bool(row.get("open")) for row in rows], bool)),
-            "id_source": Column(np.array([-1 if row["file"] < 0 else 0 for row in rows], np.int32), words=("direct",)),
-            "id_confidence": Column(np.ones(len(rows)), np.array([row["file"] < 0 for row in rows], bool)),
-            **{
-                key: numbers([row.get(key) for row in rows], np.uint64 if key in {"addr", "owner"} else np.int64)
-                for key in (*_NUMBERS, "mr", "pin")
-            },
-            **{key: numbers([row.get(key) for row in rows], np.bool_) for key in _FLAGS},
-            **{key: words([row.get(key) for row in rows]) for key in ("comm", "device", "kind")},
         }
+        told = {key: numbers([row.get(key) for row in rows], type_) for key, type_ in _TYPES.items() if key in present}
+        coded = {key: words([row.get(key) for row in rows], self.spoken[key]) for key in _WORDS if key in present}
+        for key, column in (plain | told | coded).items():
+            self.done.setdefault(key, [Column(np.zeros(length, column.data.dtype), np.ones(length, bool)) for length in self.lengths[:-1]])
+            self.done[key].append(column)
+        for key in set(self.done) - set(plain) - set(told) - set(coded):
+            self.done[key].append(Column(np.zeros(len(rows), self.done[key][0].data.dtype), np.ones(len(rows), bool)))
+
+    def finish(self, info: TraceInfo, losses: Losses) -> Canonical:
+        dax = np.zeros(len(self.files), bool)
+        dax[sorted(self.dax)] = True
+        events = {key: _joined(parts, list(self.spoken[key]) if key in self.spoken else None) for key, parts in self.done.items()}
+        nowhere = events["file"].data < 0
+        events |= {
+            "id_source": Column(np.where(nowhere, -1, 0), words=("direct",)),
+            "id_confidence": Column(np.ones(len(nowhere)), nowhere),
+        }
+        for key in ("index", "npages"):
+            events.setdefault(key, Column(np.zeros(len(nowhere), np.int64), np.ones(len(nowhere), bool)))
         mrs, pins = self.registrations.tables()
         return assemble(events, Files(list(self.files), dax), mrs, pins, [], info, losses)
+
+
+def _joined(parts: list[Column], spoken: list[str] | None) -> Column:
+    """One column of its chunks. In a column of words NULL is a negative code, and a chunk without the key has zeros and a mask."""
+    data = np.concatenate([part.data for part in parts])
+    if all(part.null is None for part in parts):
+        return Column(data, words=spoken)
+    null = np.concatenate([np.zeros(len(part.data), bool) if part.null is None else part.null for part in parts])
+    return Column(data, null) if spoken is None else Column(np.where(null, -1, data), words=spoken)
