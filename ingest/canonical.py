@@ -241,7 +241,8 @@ class _Tasks:
             for tid, code in zip(tids.tolist(), comms.data.tolist(), strict=True):
                 names[tid] = comms.words[code] if code >= 0 else names[tid]
         if "tgid" in events:
-            tgid |= dict(zip(tids.tolist(), _int(events["tgid"], -1).tolist(), strict=True))
+            told = _int(events["tgid"], -1) >= 0
+            tgid |= dict(zip(tids[told].tolist(), events["tgid"].data[told].tolist(), strict=True))
         return cls(first, place, numbers, np.array(list(tgid.values()), np.int32), list(names.values()), counts[known])
 
     def columns(self, events: Mapping[str, Column]) -> dict[str, Column]:

@@ -54,7 +54,7 @@ _NEEDED = {
     "mr_dereg": ("mr",),
 }
 _ONE_PAGE = frozenset(
-    {"pin", "remote_write", "remote_read", "dirty", "wb_start", "wb_end", "wb_wait", "cache_add", "cache_del", "reclaim", "migrate"}
+    {"pin", "unpin", "remote_write", "remote_read", "dirty", "wb_start", "wb_end", "wb_wait", "cache_add", "cache_del", "reclaim", "migrate"}
 )
 
 _LINE_BYTES = 1 << 20

@@ -74,3 +74,33 @@ def test_the_writebacks_that_the_kernel_saw_as_pinned_are_found(name: str, made:
     assert hits >= 0.995 * len(found), "precision"
     assert hits >= 0.995 * len(truth), "recall"
     assert canonical.tables["mrs"].column("result").to_pylist() == [0] * made
+
+
+def test_recorded_lease_breaks_and_the_truncates_that_waited_for_them() -> None:
+    events = lowered("lease.dat")[0].tables["events"].to_pylist()
+    breaks = [round(row["dur"] / 1e9, 3) for row in events if row["op"] == "lease_break"]
+    assert breaks == [0.143, 0.123, 0.129, 0.129, 0.129, 0.129]
+    truncates = [row for row in events if row["op"] == "truncate"]
+    assert [row["ts"] for row in truncates] == [row["ts"] for row in events if row["op"] == "lease_break"]
+    assert all(wait <= row["dur"] / 1e9 + 0.001 for wait, row in zip(breaks, truncates, strict=True))
+    assert {row["file"] for row in truncates} == {"254:16:12"}
+
+
+@pytest.mark.parametrize(("name", "punches"), [("dax.dat", 3), ("dax-refused.dat", 4)])
+def test_recorded_layout_wait_ends_only_with_the_process(name: str, punches: int) -> None:
+    canonical, _ = lowered(name)
+    events = canonical.tables["events"].to_pylist()
+    (wait,) = [row for row in events if row["op"] == "layout_wait"]
+    assert (wait["open"], wait["dur"], wait["busy"], wait["dax"]) == (True, None, True, True)
+    assert [row["open"] for row in events if row["op"] == "punch"] == [False] * (punches - 1) + [True]
+
+
+def test_registration_on_a_dax_mapping_was_refused() -> None:
+    (region,) = lowered("dax-refused.dat")[0].tables["mrs"].to_pylist()
+    assert (region["result"], region["bytes"], region["npages"], region["ts_dereg"]) == (-95, 8 << 20, 0, None)
+
+
+@pytest.mark.parametrize("name", ["lease.dat", "lost-events.dat", "function-graph.dat", "clock-tsc.dat"])
+def test_registrations_of_other_traces(name: str) -> None:
+    results = lowered(name)[0].tables["mrs"].column("result").to_pylist()
+    assert results == [0] * (7 if name == "lease.dat" else 3)
