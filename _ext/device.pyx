@@ -12,7 +12,7 @@ from replay._ext.decisions cimport (
 )
 from replay._ext.outcomes cimport charge, conflict, index_of, run_end, stall
 from replay._ext.world cimport (
-    MAPPED, PAGE_BYTES, PAGE_DIRTY, PAGE_MAPPED, PAGE_WRITTEN, Pin, REGION_LIVE, REGION_REFUSED, REGION_REVOKED, Region, Rows,
+    MAPPED, PAGE_BYTES, PAGE_DIRTY, PAGE_MAPPED, PAGE_WRITTEN, Pin, REGION_LIVE, REGION_REFUSED, REGION_REVOKED, ROW_FAILED, Region, Rows,
     Slot, World, matches, price,
 )
 
@@ -22,7 +22,7 @@ cdef int on_remote(World* w, int32_t row, bint write) except -1 nogil:
     cdef Rows* rows = &w.rows
     cdef int32_t r = rows.region[row]
     cdef Region* region
-    if r < 0:
+    if r < 0 or rows.flags[row] & ROW_FAILED:
         return 0
     region = &w.regions[r]
     if region.state == REGION_REFUSED:

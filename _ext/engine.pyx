@@ -20,7 +20,7 @@ from replay._ext.pages cimport dirty_pages
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, ConflictRow, DETACHED, Entry, N_BINS, PAGE_HOLE, PAGE_RECORDED,
     Params, Pin, Policy, REGION_LIVE, REGION_NEW, RefusalRow, Region, RevocationRow, Rows, Slot, StallRow, Task, World, allocate,
-    prefetch, release,
+    fetch, release,
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
@@ -151,7 +151,7 @@ cdef int run_entry(World* w, Entry entry) except -1 nogil:
 
 
 cdef int run(World* w) except -1 nogil:
-    cdef int64_t row, ahead
+    cdef int64_t row
     cdef int32_t p, task
     for p in range(w.n_pins):
         if w.pins[p].step == -2:
@@ -163,9 +163,8 @@ cdef int run(World* w) except -1 nogil:
         elif w.main < w.rows.n:
             row = w.main
             w.main += 1
-            ahead = row + AHEAD
-            if ahead < w.rows.n and w.rows.slot[ahead] >= 0:
-                prefetch(&w.slots[w.rows.slot[ahead]])
+            if row + AHEAD < w.rows.n:
+                fetch(w, row + AHEAD)
             task = w.rows.task[row]
             if w.tasks[task].mode == ATTACHED:
                 w.now = max(w.now, w.rows.ts[row])

@@ -10,7 +10,7 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
 from replay._ext.scheduler cimport wait_pages
 from replay._ext.decisions cimport (
-    ADMIT_NEED_LEASE, FAILED_FS_OP, FAILED_FS_OPS, LAYOUT_BREAK, LAYOUT_BREAK_LEASE, LAYOUT_FAIL, LAYOUT_INVALIDATE,
+    ADMIT_NEED_LEASE, FAILED_FS_OP, FAILED_FS_OPS, FREE_BUSY, LAYOUT_BREAK, LAYOUT_BREAK_LEASE, LAYOUT_FAIL, LAYOUT_INVALIDATE,
     LAYOUT_PROCEED_BUSY, LAYOUT_WAIT, LEASE_DENIED, MIGRATE_REFUSED, PRIV_RELEASED_PINNED, RECLAIM_INVALIDATE,
     RECLAIM_STRIP, ROLE_BREAKER, SPACE_HELD, TRUNCATE_WHILE_PINNED, UNMAP_REFUSED,
 )
@@ -20,7 +20,7 @@ from replay._ext.lease cimport break_leases, reregister_later
 from replay._ext.ops cimport OP_COLLAPSE, OP_EVICT, OP_LAYOUT_WAIT, OP_PUNCH, OP_TRUNCATE
 from replay._ext.outcomes cimport charge, conflict, holder_of, index_of, report, run_end, stall_range
 from replay._ext.pages cimport end_instances
-from replay._ext.world cimport ATTACHED, BLOCKED, DETACHED, HELD, HELD_LONG, ROW_OPEN, Rows, Task, World, matches
+from replay._ext.world cimport ATTACHED, BLOCKED, DETACHED, HELD, HELD_LONG, ROW_FAILED, ROW_OPEN, Rows, Task, World, matches
 
 
 cdef inline int choice_of(World* w, int32_t file) noexcept nogil:
@@ -51,8 +51,8 @@ cdef int on_layout(World* w, int32_t row) except -1 nogil:
         task.op_waited = False
         task.op_reported = False
         task.lease_break = -1
-    if rows.file[row] < 0:
-        return 0
+    if rows.file[row] < 0 or rows.flags[row] & ROW_FAILED:
+        return 0                            # the recorded operation did nothing
     choice = choice_of(w, rows.file[row])
     if choice == LAYOUT_WAIT:
         return wait_for_pins(w, row)
@@ -77,8 +77,17 @@ cdef int orphan(World* w, int32_t row) except -1 nogil:
         return 0                            # a reflink keeps the pages
     if w.files[file].drops_late:
         return 0
-    report(w, TRUNCATE_WHILE_PINNED, op, file, begin_of(w, row), end_of(w, row), HELD, w.rows.task[row])
-    return end_instances(w, file, begin_of(w, row), end_of(w, row), True)
+    return let_go(w, op, file, begin_of(w, row), end_of(w, row), w.rows.task[row], True)
+
+
+cdef int let_go(World* w, int op, int32_t file, int64_t lo, int64_t hi, int32_t victim, bint freed) except -1 nogil:
+    """The pages leave the cache, pinned or not. `freed`: their blocks go too, and the `free` decision says whether those of
+    pinned pages may be used again at once."""
+    report(w, TRUNCATE_WHILE_PINNED, op, file, lo, hi, HELD, victim)
+    if freed and w.policy.free == FREE_BUSY:
+        report(w, SPACE_HELD, op, file, lo, hi, HELD, victim)
+        hold_blocks(w, file, lo, hi)
+    return end_instances(w, file, lo, hi, freed)
 
 
 cdef int wait_for_pins(World* w, int32_t row) except -1 nogil:
@@ -228,8 +237,7 @@ cdef int on_cache_del(World* w, int32_t row) except -1 nogil:
         unmap_range(w, file, lo, hi, False)
     if choice_of(w, file) == LAYOUT_PROCEED_BUSY:
         return release_busy(w, op, file, lo, hi, victim, nested)
-    report(w, TRUNCATE_WHILE_PINNED, op, file, lo, hi, HELD, victim)
-    return end_instances(w, file, lo, hi, nested)
+    return let_go(w, op, file, lo, hi, victim, nested)
 
 
 cdef int on_reclaim(World* w, int32_t row) except -1 nogil:

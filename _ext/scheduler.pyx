@@ -12,8 +12,7 @@ from replay._ext.ops cimport OP_COLLAPSE, OP_PUNCH, OP_REFLINK, OP_TRUNCATE
 from replay._ext.decisions cimport ROLE_APP, ROLE_BREAKER, ROLE_KWORKER
 from replay._ext.outcomes cimport holder_of, stall
 from replay._ext.world cimport (
-    AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, Heap, Task, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, World, matches,
-    prefetch,
+    AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, Heap, Task, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, World, fetch, matches,
 )
 
 cdef int64_t FIRST_TIMER = <int64_t>1 << 40      # timers come behind all rows of their instant
@@ -96,10 +95,7 @@ cdef int at_row(World* w, int32_t task, int32_t row, int64_t time) except -1 nog
     entry.kind = AT_ROW
     entry.who = task
     entry.what = row
-    if w.rows.slot[row] >= 0:
-        prefetch(&w.slots[w.rows.slot[row]])
-        if w.written != NULL:
-            prefetch(&w.written[w.rows.slot[row]])
+    fetch(w, row)
     return add(w, entry)
 
 

@@ -361,6 +361,15 @@ cdef extern from *:
     void prefetch "__builtin_prefetch" (const void* address) noexcept nogil
 
 
+cdef inline void fetch(World* w, int64_t row) noexcept nogil:
+    """Ask the memory for the first page that a later row touches."""
+    cdef int64_t slot = w.rows.slot[row]
+    if slot >= 0:
+        prefetch(&w.slots[slot])
+        if w.written != NULL:
+            prefetch(&w.written[slot])
+
+
 cdef inline bint matches(World* w, Slot* page, int look) noexcept nogil:
     if look == HELD:
         return (page.n_long | page.n_short) != 0
