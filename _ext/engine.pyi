@@ -1,6 +1,6 @@
 """The compiled replay: see engine.pyx."""
 
-from typing import TypedDict
+from typing import TypedDict, type_check_only
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ ENGINE_VERSION: str
 DECISIONS: tuple[str, ...]
 PARAMS: tuple[str, ...]
 
+@type_check_only
 class Outcome(TypedDict):
     conflicts: dict[str, npt.NDArray[np.int64]]
     stalls: dict[str, npt.NDArray[np.int64]]

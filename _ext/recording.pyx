@@ -11,7 +11,7 @@ from libc.stdint cimport INT32_MAX, int8_t, int32_t, int64_t, uint8_t
 from replay._ext.ops cimport N_OPS, OP_CACHE_DEL, OP_REMOTE_READ, OP_REMOTE_WRITE
 from replay._ext.world cimport Rows
 
-LIMIT = 1 << 61            # of times, in nanoseconds: sums of three stay in range
+_LIMIT = 1 << 61            # of times, in nanoseconds: sums of three stay in range
 
 cdef dict TYPES = {"i8": np.int8, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
 
@@ -47,12 +47,12 @@ cdef const int8_t* codes(object array):
     return &view[0] if view.shape[0] > 0 else NULL
 
 
-def need(condition, what):
+def _need(condition, what):
     if not condition:
         raise ValueError(what)
 
 
-def lie_within(values, low, high, what):
+def _lie_within(values, low, high, what):
     """Every value in [low, high), else ValueError naming the first that is not."""
     bad = (values < low) | (values >= high)
     if bad.any():
@@ -60,10 +60,10 @@ def lie_within(values, low, high, what):
         raise ValueError(f"{what} {int(values[where])} at position {where}: expected {low} <= value < {high}")
 
 
-def ranges_lie_in_files(slot, npages, file, columns, what):
+def _ranges_lie_in_files(slot, npages, file, columns, what):
     """Every non-empty range of slots lies within its file's slots."""
     at = np.flatnonzero(npages > 0)
-    lie_within(file[at], 0, len(columns["file_slot"]), f"file of {what}")
+    _lie_within(file[at], 0, len(columns["file_slot"]), f"file of {what}")
     begin = columns["file_slot"][file[at]]
     size = columns["file_nslots"][file[at]]
     offset = slot[at] - begin
@@ -73,49 +73,49 @@ def ranges_lie_in_files(slot, npages, file, columns, what):
         raise ValueError(f"{what} {where}: slots {int(slot[where])} +{int(npages[where])} lie outside of its file")
 
 
-def take(columns):
+def _take(columns):
     """The declared columns as contiguous arrays of the declared types that nobody writes any more."""
     taken = {}
     for name, kind in COLUMNS.items():
-        need(name in columns, f"column {name} is missing")
+        _need(name in columns, f"column {name} is missing")
         array = np.ascontiguousarray(columns[name])
-        need(array.dtype == TYPES[kind] and array.ndim == 1, f"column {name}: expected one dimension of {kind}, got {array.dtype}")
+        _need(array.dtype == TYPES[kind] and array.ndim == 1, f"column {name}: expected one dimension of {kind}, got {array.dtype}")
         taken[name] = array
     for group in ("row", "task", "file", "pin", "region", "run"):
         sizes = {len(array) for name, array in taken.items() if name.startswith(group + "_")}
-        need(len(sizes) == 1, f"columns {group}_* differ in length")
-        need(max(sizes) < INT32_MAX, f"columns {group}_*: more than {INT32_MAX - 1} entries")
+        _need(len(sizes) == 1, f"columns {group}_* differ in length")
+        _need(max(sizes) < INT32_MAX, f"columns {group}_*: more than {INT32_MAX - 1} entries")
     return taken
 
 
-def check_space(columns):
+def _check_space(columns):
     """Runs tile the slots from 0 on; files lie within. Returns the number of slots."""
     slot, npages = columns["run_slot"], columns["run_npages"]
-    lie_within(npages, 1, LIMIT >> 30, "length of run")
+    _lie_within(npages, 1, _LIMIT >> 30, "length of run")
     ends = np.cumsum(npages)
     total = int(npages.sum())
-    need(total < INT32_MAX, f"{total} page slots are more than {INT32_MAX - 1}")
-    need(bool((slot == ends - npages).all()), "runs of slots do not follow each other")
-    lie_within(columns["file_slot"], -1, total + 1, "first slot of file")
-    lie_within(columns["file_nslots"], 0, total + 1, "slots of file")
+    _need(total < INT32_MAX, f"{total} page slots are more than {INT32_MAX - 1}")
+    _need(bool((slot == ends - npages).all()), "runs of slots do not follow each other")
+    _lie_within(columns["file_slot"], -1, total + 1, "first slot of file")
+    _lie_within(columns["file_nslots"], 0, total + 1, "slots of file")
     used = columns["file_nslots"] > 0
-    need(bool((columns["file_slot"][used] >= 0).all()), "a file's slots begin below 0")
-    need(bool((columns["file_slot"] + columns["file_nslots"] <= total)[used].all()), "a file's slots end behind the last slot")
+    _need(bool((columns["file_slot"][used] >= 0).all()), "a file's slots begin below 0")
+    _need(bool((columns["file_slot"] + columns["file_nslots"] <= total)[used].all()), "a file's slots end behind the last slot")
     return total
 
 
-def check_entities(columns):
+def _check_entities(columns):
     n_tasks, n_regions = len(columns["task_owner"]), len(columns["region_task"])
-    lie_within(columns["task_owner"], 0, n_tasks, "owner of task")
-    lie_within(columns["region_task"], 0, n_tasks, "task of region")
-    lie_within(columns["pin_task"], 0, n_tasks, "task of pin")
-    lie_within(columns["pin_region"], -1, n_regions, "region of pin")
-    lie_within(columns["pin_npages"], 0, LIMIT >> 30, "pages of pin")
-    need(bool((columns["pin_region"] >= 0)[columns["pin_longterm"] != 0].all()), "a long-term pin belongs to no region")
+    _lie_within(columns["task_owner"], 0, n_tasks, "owner of task")
+    _lie_within(columns["region_task"], 0, n_tasks, "task of region")
+    _lie_within(columns["pin_task"], 0, n_tasks, "task of pin")
+    _lie_within(columns["pin_region"], -1, n_regions, "region of pin")
+    _lie_within(columns["pin_npages"], 0, _LIMIT >> 30, "pages of pin")
+    _need(bool((columns["pin_region"] >= 0)[columns["pin_longterm"] != 0].all()), "a long-term pin belongs to no region")
     slot = columns["pin_slot"]
-    lie_within(slot, -1, INT32_MAX, "slot of pin")
-    ranges_lie_in_files(slot, np.where(slot < 0, 0, columns["pin_npages"]), columns["pin_file"], columns, "pin")
-    lie_within(columns["pin_file"][slot >= 0], 0, len(columns["file_slot"]), "file of pin")
+    _lie_within(slot, -1, INT32_MAX, "slot of pin")
+    _ranges_lie_in_files(slot, np.where(slot < 0, 0, columns["pin_npages"]), columns["pin_file"], columns, "pin")
+    _lie_within(columns["pin_file"][slot >= 0], 0, len(columns["file_slot"]), "file of pin")
 
 
 cdef Py_ssize_t bad_row(dict columns, Py_ssize_t n_slots):
@@ -126,7 +126,7 @@ cdef Py_ssize_t bad_row(dict columns, Py_ssize_t n_slots):
     cdef const int32_t[::1] task = columns["row_task"], file = columns["row_file"]
     cdef const int32_t[::1] pin = columns["row_pin"], region = columns["row_region"]
     cdef int64_t n_tasks = len(columns["task_owner"]), n_pins = len(columns["pin_slot"])
-    cdef int64_t n_regions = len(columns["region_task"]), n_files = file_slot.shape[0], limit = LIMIT, now = 0, offset
+    cdef int64_t n_regions = len(columns["region_task"]), n_files = file_slot.shape[0], limit = _LIMIT, now = 0, offset
     cdef Py_ssize_t row
     for row in range(ts.shape[0]):
         if ts[row] < now or limit <= ts[row] or dur[row] < -1 or limit <= dur[row]:
@@ -147,23 +147,23 @@ cdef Py_ssize_t bad_row(dict columns, Py_ssize_t n_slots):
     return -1
 
 
-def explain_bad_rows(columns, n_slots):
+def _explain_bad_rows(columns, n_slots):
     """ValueError naming what is wrong."""
     ts = columns["row_ts"]
-    lie_within(ts, 0, LIMIT, "time of row")
-    need(bool((np.diff(ts) >= 0).all()), "rows are not in order of time")
-    lie_within(columns["row_op"], 0, N_OPS, "operation of row")
-    lie_within(columns["row_task"], 0, len(columns["task_owner"]), "task of row")
-    lie_within(columns["row_file"], -1, len(columns["file_slot"]), "file of row")
-    lie_within(columns["row_pin"], -1, len(columns["pin_slot"]), "pin of row")
-    lie_within(columns["row_region"], -1, len(columns["region_task"]), "region of row")
-    lie_within(columns["row_dur"], -1, LIMIT, "duration of row")
-    lie_within(columns["row_nslots"], 0, INT32_MAX, "slots of row")
-    lie_within(columns["row_slot"], -1, max(n_slots, 0) + 1, "slot of row")
-    ranges_lie_in_files(columns["row_slot"], columns["row_nslots"], columns["row_file"], columns, "row")
+    _lie_within(ts, 0, _LIMIT, "time of row")
+    _need(bool((np.diff(ts) >= 0).all()), "rows are not in order of time")
+    _lie_within(columns["row_op"], 0, N_OPS, "operation of row")
+    _lie_within(columns["row_task"], 0, len(columns["task_owner"]), "task of row")
+    _lie_within(columns["row_file"], -1, len(columns["file_slot"]), "file of row")
+    _lie_within(columns["row_pin"], -1, len(columns["pin_slot"]), "pin of row")
+    _lie_within(columns["row_region"], -1, len(columns["region_task"]), "region of row")
+    _lie_within(columns["row_dur"], -1, _LIMIT, "duration of row")
+    _lie_within(columns["row_nslots"], 0, INT32_MAX, "slots of row")
+    _lie_within(columns["row_slot"], -1, max(n_slots, 0) + 1, "slot of row")
+    _ranges_lie_in_files(columns["row_slot"], columns["row_nslots"], columns["row_file"], columns, "row")
 
 
-def by_region(pin_region, n_regions):
+def _by_region(pin_region, n_regions):
     """Pins in order of region, and where each region's begin."""
     order = np.argsort(pin_region, kind="stable").astype(np.int32)
     order = order[np.count_nonzero(pin_region < 0):]
@@ -183,14 +183,14 @@ cdef class Trace:
     """Columns named as in COLUMNS. ValueError where one is missing, of the wrong type, or points outside of a table."""
 
     def __init__(self, columns):
-        a = take(columns)
+        a = _take(columns)
         n = len(a["row_ts"])
-        self.n_slots = check_space(a)
-        check_entities(a)
+        self.n_slots = _check_space(a)
+        _check_entities(a)
         if bad_row(a, self.n_slots) >= 0:
-            explain_bad_rows(a, self.n_slots)
+            _explain_bad_rows(a, self.n_slots)
             raise ValueError("rows are corrupt")
-        a["region_pins"], a["region_first"] = by_region(a["pin_region"], len(a["region_task"]))
+        a["region_pins"], a["region_first"] = _by_region(a["pin_region"], len(a["region_task"]))
         a["row_next"] = np.empty(n, np.int32)
         a["first_row"] = np.full(len(a["task_owner"]), -1, np.int32)
         link_tasks(a["row_task"], a["row_next"], a["first_row"])
