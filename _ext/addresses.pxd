@@ -65,6 +65,20 @@ cdef inline uint8_t confidence_of(int source) noexcept nogil:
     return 0
 
 
+# The end of so many pages from an address on, at most the last page of the address space.
+cdef inline uint64_t end_of(uint64_t addr, int64_t npages) noexcept nogil:
+    if npages <= 0:
+        return addr
+    if <uint64_t>npages > (~<uint64_t>0 - addr) >> 12:
+        return ~<uint64_t>4095
+    return addr + (<uint64_t>npages << 12)
+
+
+# Pages that hold so many bytes; a length that is no length holds none.
+cdef inline int64_t pages_of(int64_t size) noexcept nogil:
+    return (size >> 12) + ((size & 4095) != 0) if size > 0 else 0
+
+
 cdef class AddressSpaces:
     cdef Space *spaces
     cdef size_t used

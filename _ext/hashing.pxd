@@ -4,6 +4,8 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
+from replay._ext.memory cimport wrap_multiply
+
 
 cdef struct Entry:
     uint64_t a
@@ -20,7 +22,7 @@ cdef struct PairMap:
 
 
 cdef inline size_t _mix(uint64_t a, uint64_t b) noexcept nogil:
-    cdef uint64_t h = (a ^ (b * <uint64_t>0x9E3779B97F4A7C15)) * <uint64_t>0xFF51AFD7ED558CCD
+    cdef uint64_t h = wrap_multiply(a ^ wrap_multiply(b, <uint64_t>0x9E3779B97F4A7C15), <uint64_t>0xFF51AFD7ED558CCD)
     return <size_t>(h ^ (h >> 29))
 
 

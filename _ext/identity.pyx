@@ -11,6 +11,8 @@ from replay._ext.addresses cimport (
     SOURCE_COOCCURRENCE,
     SOURCE_MAPPING,
     Segment,
+    end_of,
+    pages_of,
 )
 from replay._ext.hashing cimport get, put
 from replay._ext.ops cimport (
@@ -45,6 +47,7 @@ from replay._ext.rows cimport (
     PATCH_NBLOCKS,
     PATCH_OWNER,
     Row,
+    lasted,
     told,
 )
 from replay._ext.state cimport KEY_DEVICE, Record, State, Task
@@ -73,6 +76,8 @@ cdef enum:
     # include/linux/fs.h
     FL_DELEG = 4
     FL_LAYOUT = 2048
+    # More pages than any file or address space has; numbers above it are garbage.
+    MANY = 0x10000000000000
     # Order of lowering.KINDS.
     KIND_NONE = -1
     KIND_ZERO = 0
@@ -245,7 +250,7 @@ cdef int _end_waits(State state, Record *record) except -1 nogil:
     for i in range(state.tasks_used):
         task = &state.tasks[i]
         if task.wait.row >= 0 and task.wait.ino == record.ino and record.index <= task.wait.low < record.index + record.npages:
-            state.patch(task.wait.row, PATCH_DUR, record.ts - task.wait.ts)
+            state.patch(task.wait.row, PATCH_DUR, lasted(task.wait.ts, record.ts))
             task.wait.row = -1
             state.waiting -= 1
     return 0
@@ -328,12 +333,13 @@ cdef int _task_step(State state, Task *task, Record *record) except -1 nogil:
         task.reclaimer = step == RECLAIM_BEGIN
         return 0
     if step == NEWTASK:
-        return state.clone(<int32_t>(task - state.tasks), <int32_t>record.a, record.b)
+        return state.clone(state.task(record.tid), <int32_t>record.a, record.b)
     if step == RECLAIM_PAGE:
         return _page(state, task, record, OP_RECLAIM)
     if step == MIGRATE:
         row = state.emit(record, OP_MIGRATE)
-        row.npages, row.value = record.a + record.b, record.a
+        if 0 <= record.a < MANY and 0 <= record.b < MANY:
+            row.npages, row.value = record.a + record.b, record.a
         return 0
     if step == EXIT:
         operations.task_exit(state, task, record)
@@ -344,7 +350,7 @@ cdef int _task_step(State state, Task *task, Record *record) except -1 nogil:
         task.tgid, task.space = task.tid, state.spaces.exec_space(task.space)
     elif step == FORK:
         row.value = record.a
-        return state.fork(<int32_t>(task - state.tasks), <int32_t>record.a)
+        return state.fork(state.task(record.tid), <int32_t>record.a)
     return 0
 
 
@@ -355,8 +361,8 @@ cdef int _map(State state, Task *task, Record *record) except -1 nogil:
     cdef Segment segment
     cdef int64_t kind
     segment.start = <uint64_t>record.a & ~<uint64_t>4095
-    segment.end = segment.start + ((<uint64_t>record.b + 4095) & ~<uint64_t>4095)
-    segment.pgoff, segment.key = record.d, -1
+    segment.end = end_of(segment.start, pages_of(record.b))
+    segment.pgoff, segment.key = record.d if 0 <= record.d < MANY else 0, -1
     if record.c & VM_SHARED:
         segment.kind, kind = MAP_SHARED_FILE, KIND_SHARED
     elif record.d == <int64_t>(segment.start >> 12) or record.dev <= 0 or not record.ino:
@@ -366,7 +372,7 @@ cdef int _map(State state, Task *task, Record *record) except -1 nogil:
     if segment.kind != MAP_ANONYMOUS and record.dev > 0 and record.ino:
         # Not marked as told directly: only other events show whether such a file exists.
         segment.key = state.key(KEY_DEVICE, record.dev, record.ino)
-        row.file, row.index = segment.key, record.d
+        row.file, row.index = segment.key, segment.pgoff
         row.source, row.confidence = SOURCE_MAPPING, 90
         if segment.kind == MAP_PRIVATE_FILE:
             state.keys[segment.key].direct = 1
@@ -384,7 +390,7 @@ cdef int _unmap(State state, Task *task, Record *record) except -1 nogil:
     cdef Row *row = state.emit(record, OP_MUNMAP)
     cdef Segment segment
     segment.start = <uint64_t>record.a & ~<uint64_t>4095
-    segment.end = segment.start + ((<uint64_t>record.b + 4095) & ~<uint64_t>4095)
+    segment.end = end_of(segment.start, pages_of(record.b))
     segment.key, segment.kind, segment.pgoff = -1, MAP_NONE, 0
     row.npages, row.value = <int64_t>((segment.end - segment.start) >> 12), record.b
     state.patch(state.latest(), PATCH_ADDR, record.a)

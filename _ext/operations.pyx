@@ -25,6 +25,7 @@ from replay._ext.rows cimport (
     PATCH_OPEN,
     PATCH_RESULT,
     Row,
+    lasted,
     told,
 )
 from replay._ext.state cimport (
@@ -55,7 +56,7 @@ cdef int boundary(State state, Task *task) except -1 nogil:
     """The task begins something else: an operation without an end event ended with its last nested event, and a burst of deletions that
     no truncate followed was none."""
     if task.layout.row >= 0 and not task.layout.ends:
-        state.patch(task.layout.row, PATCH_DUR, task.layout.last_ts - task.layout.ts)
+        state.patch(task.layout.row, PATCH_DUR, lasted(task.layout.ts, task.layout.last_ts))
         task.layout.row = -1
     task.burst.row = -1
     task.releasing = -1
@@ -86,7 +87,7 @@ cdef int fsync_end(State state, Task *task, Record *record) except -1 nogil:
     if task.fsync.row < 0:
         state.counts[COUNT_ENDS_UNPAIRED] += 1
         return 0
-    state.patch(task.fsync.row, PATCH_DUR, record.ts - task.fsync.ts)
+    state.patch(task.fsync.row, PATCH_DUR, lasted(task.fsync.ts, record.ts))
     state.patch(task.fsync.row, PATCH_RESULT, record.a)
     task.fsync.row = -1
     return 0
@@ -131,7 +132,7 @@ cdef int layout_end(State state, Task *task, Record *record) except -1 nogil:
     if task.layout.row < 0:
         state.counts[COUNT_ENDS_UNPAIRED] += 1
         return 0
-    state.patch(task.layout.row, PATCH_DUR, record.ts - task.layout.ts)
+    state.patch(task.layout.row, PATCH_DUR, lasted(task.layout.ts, record.ts))
     if record.b == 1:
         state.patch(task.layout.row, PATCH_RESULT, record.a)
     task.layout.row = -1
@@ -204,11 +205,11 @@ cdef int system_call_end(State state, Task *task, Record *record) except -1 nogi
     """The end of a system call ends the operations of its task that have no end event of their own."""
     task.told_index = task.told_npages = task.told_mode = -1
     if task.layout.row >= 0 and not task.layout.ends:
-        state.patch(task.layout.row, PATCH_DUR, record.ts - task.layout.ts)
+        state.patch(task.layout.row, PATCH_DUR, lasted(task.layout.ts, record.ts))
         state.patch(task.layout.row, PATCH_RESULT, record.a)
         task.layout.row = -1
     if task.fsync.row >= 0 and not task.fsync.ends:
-        state.patch(task.fsync.row, PATCH_DUR, record.ts - task.fsync.ts)
+        state.patch(task.fsync.row, PATCH_DUR, lasted(task.fsync.ts, record.ts))
         state.patch(task.fsync.row, PATCH_RESULT, record.a)
         task.fsync.row = -1
     return 0
@@ -228,7 +229,7 @@ cdef int lease_unblock(State state, Task *task, Record *record) except -1 nogil:
     if task.lease.row < 0:
         state.counts[COUNT_ENDS_UNPAIRED] += 1
         return 0
-    state.patch(task.lease.row, PATCH_DUR, record.ts - task.lease.ts)
+    state.patch(task.lease.row, PATCH_DUR, lasted(task.lease.ts, record.ts))
     task.lease.row = -1
     return 0
 
@@ -249,7 +250,7 @@ cdef int scan_return(State state, Task *task, Record *record) except -1 nogil:
     record.ino = task.scan_ino
     inside(state, task, record)
     if task.scan.row >= 0:
-        state.patch(task.scan.row, PATCH_DUR, record.ts - task.scan.ts)
+        state.patch(task.scan.row, PATCH_DUR, lasted(task.scan.ts, record.ts))
         task.waited_row, task.waited_ts = task.scan.row, task.scan.ts
         task.scan.row = -1
     if record.a == 0:

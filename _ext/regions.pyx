@@ -9,6 +9,8 @@ from replay._ext.addresses cimport (
     SOURCE_UNRESOLVED,
     Found,
     confidence_of,
+    end_of,
+    pages_of,
 )
 from replay._ext.hashing cimport get, put, room
 from replay._ext.ops cimport OP_MR_DEREG, OP_MR_REG, OP_PIN, OP_UNPIN
@@ -28,6 +30,7 @@ from replay._ext.rows cimport (
     Pin,
     Region,
     Row,
+    lasted,
     told,
 )
 from replay._ext.state cimport (
@@ -89,7 +92,7 @@ cdef int pin_return(State state, Task *task, Record *record) except -1 nogil:
         if 0 < task.pin_npages < npages:
             npages = task.pin_npages
         return _pin_pages(state, task, record, task.pin_addr, npages, task.pin_flags)
-    found = _look_up(state, task, task.pin_addr, task.pin_addr + (<uint64_t>max(task.pin_npages, 1) << 12), task.pin_flags)
+    found = _look_up(state, task, task.pin_addr, end_of(task.pin_addr, max(task.pin_npages, 1)), task.pin_flags)
     row = state.emit(record, OP_PIN)
     _describe(state, task, row, &found)
     row.npages = task.pin_npages
@@ -113,12 +116,10 @@ cdef int _describe(State state, Task *task, Row *row, Found *found) except -1 no
 
 cdef int _pin_pages(State state, Task *task, Record *record, uint64_t addr, int64_t npages, int64_t flags) except -1 nogil:
     """A pin and its row for each contiguous file range; ranges of anonymous and of unknown memory are pins without a file."""
-    cdef uint64_t end = addr + (<uint64_t>npages << 12), begin
+    cdef uint64_t end = end_of(addr, npages), begin
     cdef Found found, following
     cdef bint unresolved = False
     cdef int32_t first = <int32_t>state.pins_used
-    if end < addr:
-        end = ~<uint64_t>4095
     while addr < end:
         begin = addr
         found = _look_up(state, task, addr, end, flags)
@@ -167,7 +168,7 @@ cdef int _widen(Region *region, Found *found, int64_t npages) noexcept nogil:
         return 0
     if region.file < 0:
         region.file, region.index = found.key, found.index
-    region.npages += npages
+    region.npages = min(region.npages + npages, <int64_t>1 << 52)
     return 0
 
 
@@ -254,7 +255,7 @@ cdef int register_call(State state, Task *task, Record *record, bint odp) except
         state.counts[COUNT_BEGINS_UNPAIRED] += 1
     number = state.add_region()
     region = &state.regions[number]
-    region.addr, region.bytes, region.device = <uint64_t>record.a, record.b, <uint64_t>record.d
+    region.addr, region.bytes, region.device = <uint64_t>record.a, max(record.b, 0), <uint64_t>record.d
     region.ts_reg, region.ts_dereg = record.ts, -1
     region.tid, region.file, region.index = task.tid, -1, -1
     region.write = (record.c & ACCESS_WRITABLE) != 0
@@ -300,7 +301,9 @@ cdef int register_return(State state, Task *task, Record *record) except -1 nogi
 
 
 cdef int64_t _pages(Region *region) noexcept nogil:
-    return <int64_t>(((region.addr & 4095) + <uint64_t>region.bytes + 4095) >> 12)
+    """Pages that the region touches: its first need not begin at its address."""
+    cdef int64_t head = 4096 - <int64_t>(region.addr & 4095)
+    return 1 + pages_of(region.bytes - head) if region.bytes > head else 1
 
 
 cdef int _finish_registration(State state, Task *task, Record *record, Region *region) except -1 nogil:
@@ -309,11 +312,11 @@ cdef int _finish_registration(State state, Task *task, Record *record, Region *r
     cdef Found found
     if file < 0 and (region.result or region.odp) and region.bytes > 0:
         # Nothing was pinned: the range that it would have been.
-        found = _look_up(state, task, region.addr & ~<uint64_t>4095, (region.addr | 4095) + <uint64_t>region.bytes, FOLL_WRITE)
+        found = _look_up(state, task, region.addr & ~<uint64_t>4095, end_of(region.addr & ~<uint64_t>4095, _pages(region)), FOLL_WRITE)
         file, index, npages = found.key, found.index, _pages(region)
         if region.odp:
             region.file, region.index = file, index
-    state.patch(task.register_row, PATCH_DUR, record.ts - region.ts_reg)
+    state.patch(task.register_row, PATCH_DUR, lasted(region.ts_reg, record.ts))
     state.patch(task.register_row, PATCH_RESULT, region.result)
     if file >= 0:
         state.patch(task.register_row, PATCH_FILE, file)

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from replay._ext.addresses cimport SOURCE_ANONYMOUS, SOURCE_IOVA, SOURCE_UNRESOLVED, confidence_of
+from replay._ext.addresses cimport SOURCE_ANONYMOUS, SOURCE_IOVA, SOURCE_UNRESOLVED, confidence_of, end_of, pages_of
 from replay._ext.hashing cimport room
 from replay._ext.ops cimport OP_REMOTE_READ, OP_REMOTE_WRITE
 from replay._ext.rows cimport Pin, Region, Row
@@ -31,6 +31,10 @@ cdef int leave(State state, int32_t number) noexcept nogil:
     return 0
 
 
+cdef uint64_t _end(Region *region) noexcept nogil:
+    return region.addr + min(<uint64_t>region.bytes, ~<uint64_t>0 - region.addr)
+
+
 cdef Hit *_live_at(State state, uint64_t iova) noexcept nogil:
     """The newest live region that covers an address, and the range around it for which that is so; NULL if none does."""
     cdef Hit *hit = &state.hits[(iova >> 16) & 255]
@@ -42,7 +46,7 @@ cdef Hit *_live_at(State state, uint64_t iova) noexcept nogil:
     while at > 0:
         at -= 1
         region = &state.regions[state.live[at]]
-        end = region.addr + <uint64_t>region.bytes
+        end = _end(region)
         if region.addr <= iova < end:
             hit.low, hit.high = max(low, region.addr), min(high, end)
             hit.region, hit.generation = state.live[at], state.generation
@@ -54,21 +58,27 @@ cdef Hit *_live_at(State state, uint64_t iova) noexcept nogil:
     return NULL
 
 
-cdef Pin *_pin_at(State state, int32_t region, uint64_t addr) noexcept nogil:
-    """The region's pin that holds an address: its pins are in address order. NULL for on-demand paging."""
+cdef int64_t _pin_at(State state, int32_t region, uint64_t addr) noexcept nogil:
+    """Number of the region's pin that holds an address, -1 for none: its pins are in address order."""
     cdef Members *members = &state.members[region]
     cdef size_t low = 0, high = members.used, middle
     cdef Pin *pin
     while low < high:
         middle = (low + high) // 2
         pin = &state.pins[members.pins[middle]]
-        if pin.addr + (<uint64_t>pin.npages << 12) <= addr:
+        if end_of(pin.addr, pin.npages) <= addr:
             low = middle + 1
         else:
             high = middle
     if low == members.used or state.pins[members.pins[low]].addr > addr:
-        return NULL
-    return &state.pins[members.pins[low]]
+        return -1
+    return members.pins[low]
+
+
+cdef int64_t _touched(uint64_t addr, int64_t size) noexcept nogil:
+    """Pages that an access touches."""
+    cdef int64_t head = 4096 - <int64_t>(addr & 4095)
+    return 1 + pages_of(size - head) if size > head else 1
 
 
 cdef int remote(State state, Record *record) except -1 nogil:
@@ -79,26 +89,29 @@ cdef int remote(State state, Record *record) except -1 nogil:
     cdef Hit *hit = _live_at(state, iova)
     cdef Row *row
     cdef Pin *pin
+    cdef int64_t number
     state.counts[COUNT_REMOTE] += 1
     if hit == NULL:
         state.counts[COUNT_REMOTE_UNRESOLVED] += 1
         row = state.emit(record, op)
         row.value, row.source = record.b, SOURCE_UNRESOLVED
         return 0
+    left = <int64_t>min(<uint64_t>left, _end(&state.regions[hit.region]) - iova)
     while left > 0:
         row = state.emit(record, op)
         row.mr, row.value = hit.region, left
-        pin = _pin_at(state, hit.region, iova)
-        if pin == NULL:
+        number = _pin_at(state, hit.region, iova)
+        if number < 0:
             _place_in_region(&state.regions[hit.region], row, iova, left)
             return 0
-        end = pin.addr + (<uint64_t>pin.npages << 12)
-        row.value = min(left, <int64_t>(end - iova))
-        row.pin = pin - state.pins
+        pin = &state.pins[number]
+        end = end_of(pin.addr, pin.npages)
+        row.value = <int64_t>min(<uint64_t>left, end - iova)
+        row.pin = <int32_t>number
         row.source, row.confidence = SOURCE_IOVA, pin.confidence
         if pin.file >= 0:
             row.file, row.index = pin.file, pin.index + <int64_t>((iova - pin.addr) >> 12)
-            row.npages = ((<int64_t>(iova & 4095)) + row.value + 4095) >> 12
+            row.npages = _touched(iova, row.value)
         left -= row.value
         iova = end
     return 0
@@ -109,5 +122,5 @@ cdef int _place_in_region(Region *region, Row *row, uint64_t iova, int64_t left)
     if region.odp and region.file >= 0:
         row.file = region.file
         row.index = region.index + <int64_t>((iova >> 12) - (region.addr >> 12))
-        row.npages = ((<int64_t>(iova & 4095)) + left + 4095) >> 12
+        row.npages = _touched(iova, left)
     return 0

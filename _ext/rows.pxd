@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 
+from replay._ext.memory cimport wrap_subtract
+
 cdef enum:
     OP_NOTHING = 255   # a row that is not (yet) an event
 
@@ -89,3 +91,12 @@ cdef struct Region:
 
 cdef inline uint16_t told(int flag, bint value) noexcept nogil:
     return <uint16_t>((1 | (2 if value else 0)) << (2 * flag))
+
+
+# From one time to a later one; what the clock of a damaged trace says backwards took no time.
+cdef inline int64_t lasted(int64_t begin, int64_t end) noexcept nogil:
+    cdef uint64_t dur
+    if end <= begin:
+        return 0
+    dur = wrap_subtract(<uint64_t>end, <uint64_t>begin)
+    return <int64_t>(dur if dur >> 63 == 0 else ~<uint64_t>0 >> 1)

@@ -121,8 +121,9 @@ def assemble(
     rows = len(events["seq"].data)
     ranges = _ranges(events)
     slots = ranges.slots()
-    if slots.total > MOST_PAGES:
-        raise TraceError(info.path, None, f"its events touch {slots.total} pages, expected at most {MOST_PAGES}")
+    pages = sum(slots.npages.tolist())
+    if pages > MOST_PAGES:
+        raise TraceError(info.path, None, f"its events touch {pages} pages, expected at most {MOST_PAGES}")
     slot, nslots = ranges.locate(slots)
     file_of = events["file"].data.astype(np.int64, copy=False)
     dax_events = files.dax[file_of] & (file_of >= 0) if len(files.names) else np.zeros(rows, bool)
@@ -211,12 +212,24 @@ def _pin_slots(slots: SlotMap, pins: Mapping[str, Column]) -> NDArray[np.int64]:
     return _Ranges(file, begin, npages, np.zeros(len(file), bool), known).locate(slots)[0]
 
 
+def _distinct(tids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.int64]]:
+    """Distinct thread ids in order, the place of each row's among them, and how often each occurs; ids are few and small, so counted."""
+    first, last = int(tids.min(initial=0)), int(tids.max(initial=0))
+    if last - first > 1 << 24:
+        numbers, where, counts = np.unique(tids, return_inverse=True, return_counts=True)
+        return numbers.astype(np.int64), where, counts
+    counts = np.bincount(tids.astype(np.int64) - first)
+    known = np.flatnonzero(counts)
+    place = np.zeros(len(counts), np.intp)
+    place[known] = np.arange(len(known))
+    return known + first, place[tids.astype(np.int64) - first], counts[known]
+
+
 @dataclass(frozen=True, slots=True)
 class _Tasks:
-    """Threads in order of number, and what is known of each."""
+    """Threads in order of number, what is known of each, and the place of each event's among them."""
 
-    first: int
-    place: NDArray[np.int32]
+    place: NDArray[np.intp]
     tid: NDArray[np.int64]
     tgid: NDArray[np.int32]
     comm: list[str | None]
@@ -226,12 +239,7 @@ class _Tasks:
     def of(cls, events: Mapping[str, Column], comms: Column | None, info: TraceInfo) -> _Tasks:
         """From the facts of the trace, or from the events' own columns: then the last name that an event carries counts."""
         tids = events["tid"].data
-        first = int(tids.min(initial=0))
-        counts = np.bincount(tids - first) if len(tids) else np.zeros(0, np.int64)
-        known = np.flatnonzero(counts)
-        place = np.zeros(len(counts), np.int32)
-        place[known] = np.arange(len(known), dtype=np.int32)
-        numbers = known + first
+        numbers, place, counts = _distinct(tids)
         names: dict[int, str | None] = {tid: info.cmdlines.get(tid) for tid in numbers.tolist()}
         if comms is None and 0 in names:
             # Each CPU's idle task; trace files do not name it.
@@ -243,13 +251,12 @@ class _Tasks:
         if "tgid" in events:
             told = _int(events["tgid"], -1) >= 0
             tgid |= dict(zip(tids[told].tolist(), events["tgid"].data[told].tolist(), strict=True))
-        return cls(first, place, numbers, np.array(list(tgid.values()), np.int32), list(names.values()), counts[known])
+        return cls(place, numbers, np.array(list(tgid.values()), np.int32), list(names.values()), counts)
 
     def columns(self, events: Mapping[str, Column]) -> dict[str, Column]:
         """Process id and name of each event's task."""
-        where = self.place[events["tid"].data - self.first]
-        name, tgid = words(self.comm), self.tgid[where]
-        columns = {"comm": Column(name.data[where], words=name.words)}
+        name, tgid = words(self.comm), self.tgid[self.place]
+        columns = {"comm": Column(name.data[self.place], words=name.words)}
         return columns if "tgid" in events else columns | {"tgid": Column(tgid, tgid < 0)}
 
     def table(self) -> pa.Table:

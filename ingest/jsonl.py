@@ -54,7 +54,20 @@ _NEEDED = {
     "mr_dereg": ("mr",),
 }
 _ONE_PAGE = frozenset(
-    {"pin", "unpin", "remote_write", "remote_read", "dirty", "wb_start", "wb_end", "wb_wait", "cache_add", "cache_del", "reclaim", "migrate"}
+    {
+        "pin",
+        "unpin",
+        "reclaim",
+        "migrate",
+        "remote_write",
+        "remote_read",
+        "dirty",
+        "wb_start",
+        "wb_end",
+        "wb_wait",
+        "cache_add",
+        "cache_del",
+    }
 )
 
 _LINE_BYTES = 1 << 20
