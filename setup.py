@@ -15,6 +15,7 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).parent
 TREE = ROOT / "build" / "tree"
 MODULES = (
+    "rowgroups",
     "ringbuffer",
     "columns",
     # lowering, in order of who builds on whom

@@ -1,6 +1,6 @@
 import numpy as np
 
-from replay._ext.ringbuffer import RingMerge
+from replay._ext.rowgroups import RowGroups
 
 _Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
@@ -12,9 +12,9 @@ INLINE: int
 DATA_LOC: int
 REL_LOC: int
 
-def scalars(merge: RingMerge, group_number: int, jobs: list[tuple[int, int, int, _Bytes]]) -> None: ...
+def scalars(store: RowGroups, group_number: int, jobs: list[tuple[int, int, int, _Bytes]]) -> None: ...
 def measure(
-    merge: RingMerge,
+    store: RowGroups,
     group_number: int,
     place: int,
     offset: int,
@@ -26,7 +26,7 @@ def measure(
     spent: np.ndarray[tuple[int], np.dtype[np.uint32]],
 ) -> tuple[int, int]: ...
 def copy(
-    merge: RingMerge,
+    store: RowGroups,
     group_number: int,
     place: int,
     offset: int,

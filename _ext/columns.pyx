@@ -1,4 +1,4 @@
-"""Fills columns from the rows that a RingMerge has collected: the wall between ring buffer bytes and Arrow memory.
+"""Fills columns from collected rows: the wall between the bytes of records and Arrow memory.
 
 Scalar columns are gathered for a block of rows at a time, so that a record's bytes are still in the cache when its next
 field is read. Values of variable length are measured first, then copied.
@@ -9,7 +9,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy
 
 from replay._ext.memory cimport bytes_between, read_32
-from replay._ext.ringbuffer cimport Group, RingMerge, Row
+from replay._ext.rowgroups cimport Group, Row, RowGroups
 
 FIELD = 0
 SEQ = 1
@@ -77,9 +77,9 @@ cdef int TS_KIND = 2
 cdef int STREAM_KIND = 3
 
 
-def scalars(RingMerge merge not None, int group_number, list jobs not None):
+def scalars(RowGroups store not None, int group_number, list jobs not None):
     """Fill columns of 1, 2, 4 or 8 byte values: each job is (kind, offset, width, out), `out` a buffer of rows * width bytes."""
-    cdef Group *group = merge.group_at(group_number)
+    cdef Group *group = store.group_at(group_number)
     cdef int count = len(jobs), i
     cdef int64_t begin, end
     cdef Job *plan = <Job *> malloc((count + 1) * sizeof(Job))
@@ -153,7 +153,7 @@ cdef Span span_of(int place, uint32_t offset, uint32_t width, uint32_t item_byte
 
 
 def measure(
-    RingMerge merge not None, int group_number, int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text,
+    RowGroups store not None, int group_number, int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text,
     int32_t[::1] offsets not None, uint8_t[::1] valid not None, uint32_t[::1] spent not None,
 ):
     """Write where each value begins in the column, in items, and whether there is one; return (items, nulls).
@@ -161,7 +161,7 @@ def measure(
     `spent` counts the bytes already taken from each record by other columns: together they take no more than the record
     holds, so that a damaged file cannot blow up.
     """
-    cdef Group *group = merge.group_at(group_number)
+    cdef Group *group = store.group_at(group_number)
     cdef Span span = span_of(place, offset, width, item_bytes, text)
     cdef const uint8_t *start = NULL
     cdef uint32_t size = 0
@@ -186,11 +186,11 @@ def measure(
 
 
 def copy(
-    RingMerge merge not None, int group_number, int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text,
+    RowGroups store not None, int group_number, int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text,
     const int32_t[::1] offsets not None, uint8_t[::1] out not None,
 ):
     """Copy the values that `measure` found; True if every byte is ASCII."""
-    cdef Group *group = merge.group_at(group_number)
+    cdef Group *group = store.group_at(group_number)
     cdef Span span = span_of(place, offset, width, item_bytes, text)
     cdef const uint8_t *start = NULL
     cdef uint32_t size = 0

@@ -1,21 +1,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from replay._ext.clock cimport Clock
-
-
-cdef struct Row:
-    const uint8_t *data      # payload, the event's fields
-    uint64_t ts
-    int64_t seq
-    uint32_t bytes           # of the payload
-    int32_t stream
-
-
-cdef struct Group:
-    Row *rows
-    int64_t count
-    int64_t capacity
-    uint32_t need_bytes      # a shorter payload lacks scalar fields: no row is made of it
+from replay._ext.rowgroups cimport RowGroups
 
 
 cdef struct Cursor:
@@ -43,16 +29,14 @@ cdef struct Cursor:
 
 cdef class RingMerge:
     cdef Cursor *cursors
-    cdef Group *groups
+    cdef RowGroups store
     cdef int32_t *group_of_type
     cdef int32_t *heap
     cdef int heap_size
     cdef int32_t stream_count
-    cdef int32_t group_count
     cdef uint32_t header_bytes
     cdef uint32_t long_bytes
     cdef int64_t next_seq
-    cdef int64_t batch_rows
     cdef int64_t held_bytes
     cdef list held
     cdef list current
@@ -64,4 +48,3 @@ cdef class RingMerge:
     cdef void push(self, int32_t stream) noexcept nogil
     cdef bint append(self, int32_t stream) noexcept nogil
     cdef int32_t run_until(self, int64_t rows) noexcept nogil
-    cdef Group *group_at(self, int group) except NULL

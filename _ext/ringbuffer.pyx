@@ -18,11 +18,12 @@ found in, which stay referenced here until `drop_rows`.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from replay._ext.clock cimport Clock, Sample, nanoseconds
 from replay._ext.memory cimport bytes_between, read_16, read_32, read_64, wrap_add
+from replay._ext.rowgroups cimport Row, RowGroups
 
 cdef uint32_t COMMIT_MASK = (1 << 27) - 1
 cdef uint64_t LOST = 1 << 31
@@ -52,47 +53,40 @@ cdef class RingMerge:
         if long_bytes not in (4, 8) or header_bytes < 8 + long_bytes:
             raise ValueError("a page header holds a u64 and a long")
         self.stream_count = len(page_bytes)
-        self.group_count = len(need_bytes)
+        self.store = RowGroups([max(2, need) for need in need_bytes])
         self.header_bytes = header_bytes
         self.long_bytes = long_bytes
         self.cursors = <Cursor *> calloc(self.stream_count + 1, sizeof(Cursor))
-        self.groups = <Group *> calloc(self.group_count + 1, sizeof(Group))
         self.heap = <int32_t *> calloc(self.stream_count + 1, sizeof(int32_t))
         self.group_of_type = <int32_t *> malloc(TYPES * sizeof(int32_t))
-        if self.cursors == NULL or self.groups == NULL or self.heap == NULL or self.group_of_type == NULL:
+        if self.cursors == NULL or self.heap == NULL or self.group_of_type == NULL:
             raise MemoryError
         memset(self.group_of_type, 0xFF, TYPES * sizeof(int32_t))
         for i in range(self.stream_count):
             self.cursors[i].page_bytes = page_bytes[i]
             if self.cursors[i].page_bytes <= header_bytes:
                 raise ValueError("a page is longer than its header")
-        for i in range(self.group_count):
-            self.groups[i].need_bytes = max(2, need_bytes[i])
         self.held = []
         self.current = [None] * self.stream_count
 
     def __dealloc__(self):
         cdef int i
-        if self.groups != NULL:
-            for i in range(self.group_count):
-                free(self.groups[i].rows)
         if self.cursors != NULL:
             for i in range(self.stream_count):
                 free(self.cursors[i].clock.samples)
-        free(self.groups)
         free(self.cursors)
         free(self.heap)
         free(self.group_of_type)
 
-    cdef Group *group_at(self, int group) except NULL:
-        if group < 0 or group >= self.group_count:
-            raise IndexError(group)
-        return &self.groups[group]
+    @property
+    def groups(self):
+        """The rows of the batch, by group."""
+        return self.store
 
     def set_type(self, int event_type, int group):
         if event_type < 0 or event_type >= TYPES:
             raise IndexError(event_type)
-        self.group_at(group)
+        self.store.group_at(group)
         self.group_of_type[event_type] = group
 
     def set_clock(self, int stream, *, uint64_t mult, uint32_t shift, uint64_t offset, list samples, bint interpolate):
@@ -149,15 +143,9 @@ cdef class RingMerge:
             raise MemoryError
         return outcome
 
-    def rows(self):
-        """(group, rows) of each group that has rows."""
-        return [(i, self.groups[i].count) for i in range(self.group_count) if self.groups[i].count > 0]
-
     def drop_rows(self):
         """Begin a new batch."""
-        for i in range(self.group_count):
-            self.groups[i].count = 0
-        self.batch_rows = 0
+        self.store.clear()
         self.held = [segment for segment in self.current if segment is not None]
         self.held_bytes = 0
 
@@ -293,35 +281,24 @@ cdef class RingMerge:
 
     cdef inline bint append(self, int32_t stream) noexcept nogil:
         cdef Cursor *cursor = &self.cursors[stream]
-        cdef Group *group
         cdef Row *row
-        cdef Row *grown
-        cdef int64_t capacity
         cdef int64_t seq = self.next_seq
         self.next_seq += 1
         cursor.records += 1
         if cursor.group < 0:
             cursor.unknown_records += 1
             return True
-        group = &self.groups[cursor.group]
-        if cursor.bytes < group.need_bytes:
+        if cursor.bytes < self.store.groups[cursor.group].need_bytes:
             cursor.bad_bytes += cursor.bytes
             return True
-        if group.count == group.capacity:
-            capacity = 256 if group.capacity == 0 else 2 * group.capacity
-            grown = <Row *> realloc(group.rows, capacity * sizeof(Row))
-            if grown == NULL:
-                return False
-            group.rows = grown
-            group.capacity = capacity
-        row = &group.rows[group.count]
+        row = self.store.new_row(cursor.group)
+        if row == NULL:
+            return False
         row.data = cursor.data
         row.ts = cursor.ts
         row.seq = seq
         row.bytes = cursor.bytes
         row.stream = stream
-        group.count += 1
-        self.batch_rows += 1
         return True
 
     cdef int32_t run_until(self, int64_t rows) noexcept nogil:
@@ -336,7 +313,7 @@ cdef class RingMerge:
                 if self.heap_size > 2 and self.before(self.heap[2], rival):
                     rival = self.heap[2]
             while True:
-                if self.batch_rows >= rows:
+                if self.store.batch_rows >= rows:
                     self.sift_down(0)
                     return FULL
                 if not self.append(stream):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from replay._ext.ringbuffer import ALL_DONE, RingMerge
 from replay.ingest.losses import Losses
 from replay.ingest.pages import PageSource
-from replay.ingest.rawtables import RawTable, StreamNames, raw_table, unique_formats
+from replay.ingest.rawtables import Part, RawTable, StreamNames, raw_table, unique_formats
 from replay.ingest.records import Progress, RawBatch
 from replay.ingest.tracedat import Container
 
@@ -84,11 +84,12 @@ class Merging:
 
     def _take(self) -> RawBatch:
         batches = {}
-        for group, rows in self.merge.rows():
+        for group, rows in self.merge.groups.rows():
             table = self.tables.get(group)
             if table is None:
-                table = self.tables[group] = raw_table(group, self.formats[group])
-            batches[table.key] = table.batch(self.merge, rows, self.names, self.losses)
+                form = self.formats[group]
+                table = self.tables[group] = raw_table((form.system, form.name), [Part(group, form.fields)])
+            batches[table.key] = table.batch(self.merge.groups, rows, self.names, self.losses)
         self.merge.drop_rows()
         return RawBatch(batches)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from replay._ext import columns
-from replay._ext.ringbuffer import RingMerge
+from replay._ext.rowgroups import RowGroups
 from replay.ingest.formats import Field, Format
 from replay.ingest.losses import Losses
-from replay.ingest.records import OWN_COLUMNS
+from replay.ingest.records import OWN_COLUMNS, EventName
 
 _INTEGERS = {
     (1, True): pa.int8(),
@@ -39,48 +39,60 @@ class StreamNames:
 
 
 @dataclass(frozen=True, slots=True)
-class RawTable:
-    """How the records of one event type become columns."""
+class Part:
+    """Fields whose places count from where the rows of a group of the store begin."""
 
     group: int
-    format: Format
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RawTable:
+    """How the records of one event type become columns. Row n of every part is of the same record."""
+
+    key: EventName
+    parts: tuple[Part, ...]
     schema: pa.Schema
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.format.system, self.format.name
-
-    def batch(self, merge: RingMerge, rows: int, streams: StreamNames, losses: Losses) -> pa.RecordBatch:
+    def batch(self, store: RowGroups, rows: int, streams: StreamNames, losses: Losses) -> pa.RecordBatch:
         seq, ts, stream = (np.empty(rows * width, np.uint8) for width in (8, 8, 4))
-        jobs = [(columns.SEQ, 0, 8, seq), (columns.TS, 0, 8, ts), (columns.STREAM, 0, 4, stream)]
-        filled: dict[str, Bytes] = {}
-        for field in self.format.fields:
-            if field.scalar:
-                filled[field.name] = np.empty(rows * field.bytes, np.uint8)
-                jobs.append((columns.FIELD, field.offset, field.bytes, filled[field.name]))
-        columns.scalars(merge, self.group, jobs)
-        spent = np.zeros(rows, np.uint32)
-        arrays = [_array(pa.int64(), rows, seq), _array(pa.int64(), rows, ts), *_stream_columns(stream, streams)]
-        for field, declared in zip(self.format.fields, list(self.schema)[len(OWN_COLUMNS) :], strict=True):
-            if not field.scalar:
-                arrays.append(_values(merge, self.group, field, declared.type, rows, spent, losses))
-            elif field.boolean:
-                arrays.append(pa.array(filled[field.name] != 0))
-            else:
-                arrays.append(_array(declared.type, rows, filled[field.name]))
+        own = [(columns.SEQ, 0, 8, seq), (columns.TS, 0, 8, ts), (columns.STREAM, 0, 4, stream)]
+        arrays = []
+        types = iter(self.schema.types[len(OWN_COLUMNS) :])
+        for number, part in enumerate(self.parts):
+            filled: dict[str, Bytes] = {}
+            jobs = [] if number else own
+            for field in part.fields:
+                if field.scalar:
+                    filled[field.name] = np.empty(rows * field.bytes, np.uint8)
+                    jobs.append((columns.FIELD, field.offset, field.bytes, filled[field.name]))
+            columns.scalars(store, part.group, jobs)
+            spent = np.zeros(rows, np.uint32)
+            for field in part.fields:
+                kind = next(types)
+                if not field.scalar:
+                    arrays.append(_values(store, part.group, field, kind, rows, spent, losses))
+                elif field.boolean:
+                    arrays.append(pa.array(filled[field.name] != 0))
+                else:
+                    arrays.append(_array(kind, rows, filled[field.name]))
+        arrays = [_array(pa.int64(), rows, seq), _array(pa.int64(), rows, ts), *_stream_columns(stream, streams), *arrays]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def raw_table(group: int, form: Format) -> RawTable:
+def raw_table(key: EventName, parts: Sequence[Part]) -> RawTable:
     own = [("seq", pa.int64()), ("ts", pa.int64()), ("cpu", pa.int32()), ("buffer", _BUFFER_TYPE)]
-    taken = {field.name for field in form.fields}
+    taken = {field.name for part in parts for field in part.fields}
+    names = set(OWN_COLUMNS)
     fields = []
-    for field in form.fields:
-        name = field.name
-        while name in OWN_COLUMNS or (name != field.name and name in taken):
-            name += "_field"
-        fields.append((name, _field_type(field)))
-    return RawTable(group, form, pa.schema(own + fields))
+    for part in parts:
+        for field in part.fields:
+            name = field.name
+            while name in names or (name != field.name and name in taken):
+                name += "_field"
+            names.add(name)
+            fields.append((name, _field_type(field)))
+    return RawTable(key, tuple(parts), pa.schema(own + fields))
 
 
 def unique_formats(formats: Sequence[Format]) -> list[Format]:
@@ -113,14 +125,14 @@ def _stream_columns(stream: Bytes, streams: StreamNames) -> list[pa.Array]:
     return [pa.array(streams.cpus[numbers]), pa.DictionaryArray.from_arrays(buffers, streams.buffer_names)]
 
 
-def _values(merge: RingMerge, group: int, field: Field, kind: pa.DataType, rows: int, spent: Words, losses: Losses) -> pa.Array:
+def _values(store: RowGroups, group: int, field: Field, kind: pa.DataType, rows: int, spent: Words, losses: Losses) -> pa.Array:
     """A column of strings or lists."""
     where = (int(field.place), field.offset, field.bytes if field.place == 0 else 0, field.item_bytes, field.text)
     begins = np.empty(rows + 1, np.int32)
     valid = np.empty(rows, np.uint8)
-    items, nulls = columns.measure(merge, group, *where, begins, valid, spent)
+    items, nulls = columns.measure(store, group, *where, begins, valid, spent)
     data = np.empty(items * field.item_bytes, np.uint8)
-    ascii_only = columns.copy(merge, group, *where, begins, data)
+    ascii_only = columns.copy(store, group, *where, begins, data)
     offsets = pa.py_buffer(begins)
     present = None
     if nulls:

@@ -7,7 +7,7 @@ import pytest
 from builders.tracedat import format_text
 
 from replay.ingest.formats import Place, parse_format
-from replay.ingest.rawtables import raw_table, unique_formats
+from replay.ingest.rawtables import Part, raw_table, unique_formats
 
 
 def parse(*fields: tuple[str, int, int, int], long_bytes: int = 8):
@@ -17,7 +17,7 @@ def parse(*fields: tuple[str, int, int, int], long_bytes: int = 8):
 
 
 def schema_of(*fields: tuple[str, int, int, int], long_bytes: int = 8) -> dict[str, pa.DataType]:
-    schema = raw_table(0, parse(*fields, long_bytes=long_bytes)).schema
+    schema = raw_table(("test", "test"), [Part(0, parse(*fields, long_bytes=long_bytes).fields)]).schema
     return {field.name: field.type for field in list(schema)[8:]}
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from builders.raw import rows
-from replay.ingest.canonical import Canonical
-from replay.ingest.jsonl import read_jsonl
 
 from replay import schema
 from replay.errors import TraceError
+from replay.ingest.canonical import Canonical
+from replay.ingest.jsonl import read_jsonl
 
 REG = {
     "ts": 10,

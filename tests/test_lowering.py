@@ -18,11 +18,11 @@ from builders.raw import (
     rows,
     writeback,
 )
+
+from replay import schema
 from replay._ext.identity import STEPS
 from replay.ingest.lowering import longterm_flag
 from replay.ingest.mappings import MAPPINGS, find
-
-from replay import schema
 
 FILE = "254:16:13"
 UMEM = 0xFF2F01DEC17A5980

@@ -36,7 +36,7 @@ def taken(merge: RingMerge, rows: int) -> tuple[list[int], list[int], list[int]]
         (columns.TS, 0, 8, ts.view(np.uint8)),
         (columns.FIELD, 8, 4, n.view(np.uint8)),
     ]
-    columns.scalars(merge, 0, jobs)
+    columns.scalars(merge.groups, 0, jobs)
     return seq.tolist(), ts.tolist(), n.tolist()
 
 
@@ -44,7 +44,7 @@ def test_a_batch_ends_when_full_and_the_next_goes_on() -> None:
     merge = merge_of()
     assert merge.feed(0, page(*(entry(1, n) for n in range(7))))
     assert merge.run(5) == BATCH_FULL
-    assert merge.rows() == [(0, 5)]
+    assert merge.groups.rows() == [(0, 5)]
     assert taken(merge, 5) == ([0, 1, 2, 3, 4], [1001, 1002, 1003, 1004, 1005], [0, 1, 2, 3, 4])
     merge.drop_rows()
     assert merge.run(5) == 0
@@ -105,7 +105,7 @@ def test_the_merge_is_that_of_a_plain_one(seed: int) -> None:
         any(merge.feed(stream, segment) for segment in sources[stream])
     while (wanted := merge.run(1 << 20)) != ALL_DONE:
         any(merge.feed(wanted, segment) for segment in sources[wanted])
-    count = dict(merge.rows()).get(0, 0)
+    count = dict(merge.groups.rows()).get(0, 0)
     _, ts, n = taken(merge, count)
     assert list(zip(ts, n, strict=True)) == expected
 
@@ -117,7 +117,7 @@ def test_numbers_out_of_range_are_refused() -> None:
         lambda: merge.set_type(1 << 16, 0),
         lambda: merge.feed(1, page()),
         lambda: merge.met(-1),
-        lambda: columns.scalars(merge, 1, []),
+        lambda: columns.scalars(merge.groups, 1, []),
     ):
         with pytest.raises(IndexError):
             call()
@@ -134,7 +134,7 @@ def test_columns_that_do_not_fit_are_refused() -> None:
     merge.feed(0, page(*(entry(1, n) for n in range(3))))
     merge.run(10)
     room = np.empty(12, np.uint8)
-    columns.scalars(merge, 0, [(columns.FIELD, 8, 4, room)])
+    columns.scalars(merge.groups, 0, [(columns.FIELD, 8, 4, room)])
     for job in (
         (columns.FIELD, 8, 4, room[:11]),
         (columns.FIELD, 9, 4, room),
@@ -144,9 +144,9 @@ def test_columns_that_do_not_fit_are_refused() -> None:
         (9, 0, 8, room),
     ):
         with pytest.raises(ValueError, match=r"column|field|buffer"):
-            columns.scalars(merge, 0, [job])
+            columns.scalars(merge.groups, 0, [job])
     valid, spent = np.empty(3, np.uint8), np.zeros(3, np.uint32)
     with pytest.raises(ValueError, match="another length"):
-        columns.measure(merge, 0, columns.INLINE, 8, 4, 1, True, np.empty(3, np.int32), valid, spent)
+        columns.measure(merge.groups, 0, columns.INLINE, 8, 4, 1, True, np.empty(3, np.int32), valid, spent)
     with pytest.raises(ValueError, match="not measured"):
-        columns.copy(merge, 0, columns.INLINE, 8, 4, 1, False, np.array([0, 9, 9, 9], np.int32), np.empty(27, np.uint8))
+        columns.copy(merge.groups, 0, columns.INLINE, 8, 4, 1, False, np.array([0, 9, 9, 9], np.int32), np.empty(27, np.uint8))

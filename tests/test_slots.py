@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from replay.ingest.slots import INDEX_END, SlotMap, number_slots
 
 RANGES = st.lists(

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
+
 from replay.ingest.canonical import Canonical
 from replay.ingest.losses import Losses
 from replay.ingest.lowering import Lowering

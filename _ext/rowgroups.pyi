@@ -1,0 +1,9 @@
+from typing import Self
+
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class RowGroups:
+    def __new__(cls, need_bytes: list[int]) -> Self: ...
+    def rows(self) -> list[tuple[int, int]]: ...
+    def clear(self) -> None: ...
