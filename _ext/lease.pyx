@@ -324,6 +324,9 @@ cdef int64_t service_time(World* w, int32_t row) noexcept nogil:
     cdef Rows* rows = &w.rows
     cdef int64_t length = max(0, rows.dur[row]), end = rows.ts[row] + max(0, rows.dur[row])
     cdef int32_t inner = rows.next[row]
+    cdef Task* task = &w.tasks[rows.task[row]]
+    if task.stall_dur > 0 and task.stall_end <= end:       # recorded at the same instant, in a row before
+        length -= task.stall_dur
     while inner >= 0 and rows.ts[inner] < end:
         if (rows.op[inner] == OP_LEASE_BREAK or rows.op[inner] == OP_LAYOUT_WAIT) and rows.dur[inner] > 0:
             length -= rows.dur[inner]

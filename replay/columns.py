@@ -87,10 +87,16 @@ def load(tables: Mapping[str, pa.Table]) -> Recorded:
 
 def _numbers(table: pa.Table, name: str, *, none: int = -1, kind: Any = np.int64) -> Numbers:
     """A column as numpy, NULL as `none`."""
+    import pyarrow as pa
+
     column = table[name].combine_chunks()
-    if column.null_count:
-        column = column.fill_null(none)
-    values = column.to_numpy(zero_copy_only=False)
+    if column.null_count and pa.types.is_integer(column.type):
+        # Several times faster than fill_null: what lies under a NULL is arbitrary, but it is there.
+        data = np.frombuffer(column.buffers()[1], column.type.to_pandas_dtype())
+        held = data[column.offset : column.offset + len(column)]
+        values = np.where(column.is_valid().to_numpy(zero_copy_only=False), held, held.dtype.type(none))
+    else:
+        values = (column.fill_null(none) if column.null_count else column).to_numpy(zero_copy_only=False)
     if kind is np.int32 and values.dtype == np.int64 and len(values) and not -(2**31) <= values.min() <= values.max() < 2**31:
         raise ValueError(f"column {name} holds numbers beyond 32 bits")
     return values.astype(kind, copy=False)

@@ -181,6 +181,17 @@ def test_the_owners_clock_moves_by_revocation_and_registration(replay_events: An
     assert outcome.stalls == [("punch", 2 * MS, False), ("punch", MS, False)]
 
 
+@pytest.mark.parametrize("first", ["lease_break", "truncate"])
+def test_an_operations_own_time_is_what_it_took_without_its_recorded_waits(replay_events: Any, first: str) -> None:
+    # The truncate took 121 ms, of which it waited 120 ms for the lease: begun at 6 ms it is done at 7 ms, and the MR is back
+    # for the access at 8 ms. Both rows begin at the same instant, and either may come first.
+    rows = [at(5, "lease_break", 20, dur=120 * MS), truncate(5, 2, dur=121 * MS)]
+    rows.sort(key=lambda row: row["op"] != first)
+    outcome = replay_events([mr_reg(0, 1, 0, 4), *rows, remote(6.5, 1, 0), remote(8, 1, 0), mr_dereg(200, 1)], "lease")
+    assert outcome.stalls == [("truncate", MS, False)]
+    assert outcome.pages["remote_op_failed"] == 1
+
+
 def test_short_pins_have_no_lease(replay_events: Any) -> None:
     short = [
         at(0, "pin", pin=1, index=0, npages=2, write=True, longterm=False, file=DAX, dax=True),
