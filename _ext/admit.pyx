@@ -12,10 +12,10 @@ from replay._ext.decisions cimport (
     PIN_REFUSED, REFUSED_DAX, REFUSED_NOT_ALLOCATED, REFUSED_PAGES, REFUSED_SHARED_FILE, REFUSED_UNREVOCABLE, REVOKE_NONE,
 )
 from replay._ext.device cimport map_pin, unmap_pin
-from replay._ext.outcomes cimport charge, conflict, index_of
+from replay._ext.outcomes cimport RefusalRow, charge, conflict, index_of
 from replay._ext.pages cimport drop_pin, take_pin
 from replay._ext.world cimport (
-    DROP_CLEAN, DROP_DIRTY, HOLE, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED, RefusalRow, Region, World, matches,
+    DROP_CLEAN, DROP_DIRTY, HOLE, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED, Region, World, matches,
     push,
 )
 

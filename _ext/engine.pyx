@@ -15,11 +15,11 @@ from replay._ext.recording cimport Trace
 from replay._ext.device cimport on_remote
 from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
 from replay._ext.lease cimport on_answer, on_deadline, on_reregister
-from replay._ext.outcomes cimport change
+from replay._ext.outcomes cimport ConflictRow, RefusalRow, RevocationRow, StallRow, change
 from replay._ext.pages cimport dirty_pages
 from replay._ext.world cimport (
-    AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, ConflictRow, DETACHED, Entry, N_BINS, PAGE_HOLE, PAGE_RECORDED,
-    Params, Pin, Policy, REGION_LIVE, REGION_NEW, RefusalRow, Region, RevocationRow, Rows, Slot, StallRow, Task, World, allocate,
+    AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, DETACHED, Entry, N_BINS, PAGE_HOLE, PAGE_RECORDED,
+    Params, Pin, Policy, REGION_LIVE, REGION_NEW, Region, Rows, Slot, Task, World, allocate,
     fetch, release,
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start

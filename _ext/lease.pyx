@@ -17,11 +17,11 @@ from replay._ext.decisions cimport (
     REVOKE_NONE, REVOKE_UCONTEXT, SCOPE_INODE, TIMEOUT_FAIL_IO, TIMEOUT_KILL,
 )
 from replay._ext.ops cimport OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_TRUNCATE
-from replay._ext.outcomes cimport charge, conflict, index_of, report
+from replay._ext.outcomes cimport RevocationRow, charge, conflict, index_of, report
 from replay._ext.pages cimport drop_pin, take_pin
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_REREGISTER, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, Pin, REGION_LIVE, REGION_REVOKED, ROW_RANGE,
-    Region, RevocationRow, Rows, Task, World, matches, price, push,
+    Region, Rows, Task, World, matches, price, push,
 )
 
 

@@ -2,6 +2,56 @@ from libc.stdint cimport int32_t, int64_t
 
 from replay._ext.world cimport Integral, World
 
+
+cdef struct ConflictRow:
+    int64_t ts
+    int64_t index
+    int64_t npages
+    int32_t cls
+    int32_t op
+    int32_t file
+    int32_t pin
+    int32_t region
+    int32_t culprit
+    int32_t victim
+
+
+cdef struct StallRow:
+    int64_t ts
+    int64_t dur
+    int64_t index
+    int64_t npages
+    int32_t unbounded
+    int32_t op
+    int32_t role
+    int32_t task
+    int32_t file
+    int32_t pin
+    int32_t region
+
+
+cdef struct RefusalRow:
+    int64_t ts
+    int64_t index
+    int64_t npages
+    int32_t reason
+    int32_t task
+    int32_t file
+    int32_t pin
+    int32_t region
+
+
+cdef struct RevocationRow:
+    int64_t ts
+    int64_t npages
+    int32_t reason
+    int32_t op
+    int32_t task
+    int32_t breaker
+    int32_t file
+    int32_t region
+
+
 # Rows. `victim` and the like are tasks, as numbers of the tasks table.
 cdef int64_t index_of(World* w, int64_t slot) noexcept nogil
 cdef int64_t run_end(World* w, int64_t slot) noexcept nogil

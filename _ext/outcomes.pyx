@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from replay._ext.world cimport (
-    ConflictRow, HELD, HELD_LONG, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, StallRow, World, matches, push,
+    HELD, HELD_LONG, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, World, matches, push,
 )
 
 

@@ -7,7 +7,7 @@ from replay._ext.hashing cimport PairMap, get, put, room
 
 cdef enum:
     CHUNK_BITS = 12              # pages per chunk of the bitmap, as a power of two
-    CHUNK_WORDS = 1 << (CHUNK_BITS - 6)
+    CHUNK_WORDS = 64            # of 64 pages each; written out, since Cython checks no overflow in a constant
 
 
 cdef struct Chunk:

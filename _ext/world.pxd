@@ -253,55 +253,6 @@ cdef struct Integral:
     int64_t since
 
 
-cdef struct ConflictRow:
-    int64_t ts
-    int64_t index
-    int64_t npages
-    int32_t cls
-    int32_t op
-    int32_t file
-    int32_t pin
-    int32_t region
-    int32_t culprit
-    int32_t victim
-
-
-cdef struct StallRow:
-    int64_t ts
-    int64_t dur
-    int64_t index
-    int64_t npages
-    int32_t unbounded
-    int32_t op
-    int32_t role
-    int32_t task
-    int32_t file
-    int32_t pin
-    int32_t region
-
-
-cdef struct RefusalRow:
-    int64_t ts
-    int64_t index
-    int64_t npages
-    int32_t reason
-    int32_t task
-    int32_t file
-    int32_t pin
-    int32_t region
-
-
-cdef struct RevocationRow:
-    int64_t ts
-    int64_t npages
-    int32_t reason
-    int32_t op
-    int32_t task
-    int32_t breaker
-    int32_t file
-    int32_t region
-
-
 cdef struct World:
     Rows rows
     Policy policy

@@ -1,4 +1,7 @@
-"""The worked examples: small scenarios whose outcome was computed by hand (examples/NAME.expected.json)."""
+"""The worked examples: small scenarios whose outcome was computed by hand (examples/NAME.expected.json).
+
+Each is replayed in memory, and all of them once more as a user would: ingest, run, sql.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from replay.cli import main
 from replay.columns import load
 from replay.ingest.jsonl import read_jsonl
 from replay.outcomes import RunName
@@ -21,6 +25,10 @@ RUNS = [
     for path in sorted(EXAMPLES.glob("*.expected.json"))
     for number, run in enumerate(json.loads(path.read_text())["runs"])
 ]
+
+CONFLICTS = "select run, class, sum(npages)::bigint as pages from conflicts group by run, class"
+STALLS = "select run, op, dur, unbounded from stalls order by run, ts"
+COSTS = "select run, metric, value from costs"
 
 
 @pytest.mark.parametrize(("path", "expected"), RUNS)
@@ -36,3 +44,31 @@ def test_example(path: Path, expected: dict[str, Any]) -> None:
     costs = {row["metric"]: row["value"] for row in tables["costs"].to_pylist()}
     for metric, value in expected.get("costs", {}).items():
         assert costs[metric] == value, metric
+
+
+def test_examples_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def replay(*args: str) -> Any:
+        with pytest.raises(SystemExit) as end:
+            main([*args, "--store", str(tmp_path / "store")])
+        out = capsys.readouterr().out
+        assert end.value.code == 0, args
+        return json.loads(out) if out.startswith("[") else []
+
+    replay("ingest", *map(str, sorted(EXAMPLES.glob("*.jsonl"))))
+    runs = {}
+    for case in RUNS:
+        path, expected = case.values
+        assert isinstance(path, Path)
+        assert isinstance(expected, dict)
+        params = [text for name, value in expected["params"].items() for text in ("--param", f"{name}={value}")]
+        (row,) = replay("run", "--format", "json", "--policy", expected["policy"], "--trace", path.name, *params)
+        runs[row["run"]] = expected
+    assert len(runs) == len(RUNS)
+    conflicts, stalls, costs = (replay("sql", "--format", "json", query) for query in (CONFLICTS, STALLS, COSTS))
+    for run, expected in runs.items():
+        pages = {row["class"]: row["pages"] for row in conflicts if row["run"] == run}
+        assert {name: pages.get(name, 0) for name in expected.get("conflicts", {})} == expected.get("conflicts", {})
+        found = [[row["op"], row["dur"], row["unbounded"]] for row in stalls if row["run"] == run]
+        assert found == expected.get("stalls", found)
+        values = {row["metric"]: row["value"] for row in costs if row["run"] == run}
+        assert {name: values[name] for name in expected.get("costs", {})} == expected.get("costs", {})
