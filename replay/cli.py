@@ -165,15 +165,23 @@ def sql(
 
 @app.command()
 def policies(
-    policy_file: PolicyFileOption = None, form: FormatOption = FormatName.table, output: OutputOption = None, store: StoreOption = None
+    policy_file: PolicyFileOption = None,
+    params: Annotated[bool, typer.Option("--params", help="List the parameters instead: default, meaning, source.")] = False,
+    form: FormatOption = FormatName.table,
+    output: OutputOption = None,
+    store: StoreOption = None,
 ) -> None:
     """Print what each policy decides.
 
     One line per built-in policy, one column for each of the five decisions.
     """
+    from replay.commands import list_params
     from replay.commands import policies as command
 
-    command(policy_file, form.value, output)
+    if params:
+        list_params(form.value, output)
+    else:
+        command(policy_file, form.value, output)
 
 
 @app.command()

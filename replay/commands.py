@@ -218,3 +218,16 @@ def validate(store_path: str, trace: str | None, misses: bool, form: Format, out
     show(result.misses if misses else result.table, form, output)
     for line in result.notes:
         say(line)
+
+
+def list_params(form: Format, output: str | None) -> None:
+    """Every parameter of the timing model, as `--param` takes it."""
+    import pyarrow as pa
+
+    from replay.params import PARAMS
+
+    rows = [
+        {"parameter": param.name, "default": param.default, "or": " ".join(param.choices[1:]), "meaning": param.doc, "source": param.source}
+        for param in PARAMS
+    ]
+    show(pa.Table.from_pylist(rows), form, output)

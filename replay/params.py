@@ -112,7 +112,7 @@ def parse_params(given: Mapping[str, str]) -> dict[str, Value]:
     """Every parameter with its value: the given ones, and the defaults of the others."""
     for name in given:
         if name not in BY_NAME:
-            raise UsageError(f"no parameter is called {name!r}", hint=suggest(name, BY_NAME) or "see replay run --help")
+            raise UsageError(f"no parameter is called {name!r}", hint=suggest(name, BY_NAME) or "list them: replay policies --params")
     return {param.name: param.parse(given.get(param.name, param.default)) for param in PARAMS}
 
 
