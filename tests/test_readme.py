@@ -1,0 +1,58 @@
+"""The README's console blocks are real: each command is run as written, in order, and prints what stands there.
+
+To write the outputs anew after a change that is meant: python tests/test_readme.py
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+_BLOCK = re.compile(r"```console\n\$ ([^\n]*)\n(.*?)```", re.DOTALL)
+
+
+def play(text: str, folder: Path) -> str:
+    """The README with every console block's output replaced by what its command prints (stdout and stderr) in `folder`."""
+    (folder / "sample_traces").symlink_to(ROOT / "sample_traces")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "COLUMNS": "120"}
+    environment.pop("REPLAY_STORE", None)
+
+    def run(found: re.Match[str]) -> str:
+        command = found[1]
+        done = subprocess.run(
+            command, shell=True, cwd=folder, env=environment, text=True, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
+        return f"```console\n$ {command}\n{printed}\n```"
+
+    return _BLOCK.sub(run, text)
+
+
+def test_every_command_prints_what_the_readme_says(tmp_path: Path) -> None:
+    text = README.read_text()
+    assert len(_BLOCK.findall(text)) > 5
+    assert play(text, tmp_path) == text
+
+
+def test_the_readme_names_every_command_and_policy() -> None:
+    from replay.cli import app
+    from replay.policies import BUILTIN
+
+    text = README.read_text()
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"replay {command.callback.__name__}" in text
+    for policy in BUILTIN:
+        assert policy in text
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        README.write_text(play(README.read_text(), Path(scratch)))
