@@ -50,7 +50,7 @@ from replay._ext.state cimport (
 cdef enum:
     FOLL_WRITE = 1
     # include/rdma/ib_verbs.h, ib_access_writable: local write, remote write, remote atomic, memory window bind.
-    ACCESS_WRITABLE = 1 | 2 | 8 | 16
+    ACCESS_WRITABLE = 0x1B
     ACCESS_ON_DEMAND = 0x20
     # include/linux/err.h: pointers above this are negative error numbers.
     MAX_ERRNO = 4095
