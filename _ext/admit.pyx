@@ -88,7 +88,7 @@ cdef int on_mr_dereg(World* w, int32_t row) except -1 nogil:
 cdef int enter(World* w, int32_t p) except -1 nogil:
     if w.policy.admit & ADMIT_NO_PIN and w.pins[p].region >= 0:
         return map_pin(w, p)
-    return take_pin(w, p)
+    return take_pin(w, p, True)
 
 
 cdef int on_pin(World* w, int32_t row) except -1 nogil:

@@ -374,5 +374,5 @@ cdef int on_reregister(World* w, int32_t r, int32_t broken) except -1 nogil:
         pin = &w.pins[w.region_pins[i]]
         if w.rows.op[br.row] == OP_TRUNCATE and pin.slot >= 0 and pin.file == br.file and br.lo < br.hi:
             pin.live = max(0, min(pin.live, br.lo - pin.slot))
-        take_pin(w, w.region_pins[i])
+        take_pin(w, w.region_pins[i], False)
     return shift(w, region.task, price(w.params.dereg, region.npages) + price(w.params.reg, region.npages))

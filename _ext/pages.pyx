@@ -17,7 +17,10 @@ from replay._ext.world cimport (
 )
 
 
-cdef int take_pin(World* w, int32_t p) except -1 nogil:
+cdef int take_pin(World* w, int32_t p, bint recorded) except -1 nogil:
+    """Pin the pages. FOLL_WRITE faults each page in for writing, which dirties it (mm/gup.c). A kernel's trace shows that,
+    but not where a policy has moved a writeback across the pin; a hand-written one means just what it says.
+    """
     cdef Pin* pin = &w.pins[p]
     cdef File* file
     cdef Slot* page
@@ -35,6 +38,9 @@ cdef int take_pin(World* w, int32_t p) except -1 nogil:
     file.pins = p
     file.n_pins += 1
     file.n_write += pin.write
+    if pin.write and file.drops_late and not file.dax:
+        for slot in range(pin.slot, pin.slot + pin.live):
+            dirty_page(w, slot, recorded)
     for slot in range(pin.slot, pin.slot + pin.live):
         page = &w.slots[slot]
         fresh += (page.n_long | page.n_short) == 0
@@ -61,24 +67,25 @@ cdef int drop_pin(World* w, int32_t p, int how, int op, int32_t victim) except -
         return 0
     if how != DROP_CLEAN and pin.slot >= 0:
         report_pin(w, DIRTY_AFTER_CLEAN, op, p, HELD_STALE, victim)
-        extra = dirty_held(w, pin)
+        extra = dirty_held(w, pin, how == DROP_DIRTY)
         if how == DROP_DIRTY and pin.region >= 0 and extra != 0:
             shift(w, pin.task, price(w.params.dirty, extra) if extra > 0 else -price(w.params.dirty, -extra))
     return let_go(w, p)
 
 
-cdef int64_t dirty_held(World* w, Pin* pin) noexcept nogil:
-    """Dirty the pages that the pin holds; how many more turned dirty than in the recording."""
+cdef int64_t dirty_held(World* w, Pin* pin, bint recorded) noexcept nogil:
+    """Dirty the pages that the pin holds; how many more turned dirty than in the recording.
+
+    A release that was not recorded leaves pages dirty that the recorded kernel sees clean: its fsyncs do not show them.
+    """
     cdef int64_t slot, extra = 0
     cdef Slot* page
     for slot in range(pin.slot, pin.slot + pin.live):
         page = &w.slots[slot]
         if page.born < pin.step:
-            if w.written != NULL:
-                flush_until_now(w, slot)
             extra += (page.flags & PAGE_DIRTY) == 0
             extra -= (page.flags & PAGE_RECORDED) == 0
-            page.flags = (page.flags | PAGE_DIRTY | PAGE_RECORDED) & ~(PAGE_CLEANED | PAGE_SKIPPED)
+            dirty_page(w, slot, recorded)
     return extra
 
 
@@ -146,14 +153,20 @@ cdef int end_instances(World* w, int32_t file, int64_t lo, int64_t hi, bint hole
     return 0
 
 
+cdef void dirty_page(World* w, int64_t slot, bint recorded) noexcept nogil:
+    """The page turns dirty; `recorded`: in the recording too."""
+    cdef Slot* page = &w.slots[slot]
+    if w.written != NULL:
+        flush_until_now(w, slot)
+    page.flags = (page.flags | PAGE_DIRTY) & ~(PAGE_SKIPPED | PAGE_CLEANED | PAGE_HOLE)
+    if recorded:
+        page.flags |= PAGE_RECORDED
+
+
 cdef void dirty_pages(World* w, int64_t lo, int64_t hi) noexcept nogil:
     cdef int64_t slot
-    cdef Slot* page
     for slot in range(lo, hi):
-        page = &w.slots[slot]
-        if w.written != NULL:
-            flush_until_now(w, slot)
-        page.flags = (page.flags | PAGE_DIRTY | PAGE_RECORDED) & ~(PAGE_SKIPPED | PAGE_CLEANED | PAGE_HOLE)
+        dirty_page(w, slot, True)
 
 
 cdef void flush_until_now(World* w, int64_t slot) noexcept nogil:

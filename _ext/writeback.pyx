@@ -9,7 +9,7 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
 from replay._ext.scheduler cimport shift, wait_pages
 from replay._ext.decisions cimport (
     BOUNCE_BYTES, FSYNC_MISSES_PINNED, REWRITE_BYTES, TORN_SNAPSHOT, WB_BOUNCE, WB_BOUNCE_SYNC, WB_HOLD, WB_INVALIDATE,
-    WB_WHILE_PINNED,
+    WB_WHILE_PINNED, WB_WRITE,
 )
 from replay._ext.device cimport unmap_range
 from replay._ext.ops cimport OP_FSYNC, OP_WRITEBACK
@@ -163,6 +163,18 @@ cdef int on_fsync(World* w, int32_t row) except -1 nogil:
         return wait_pages(w, row, file, lo, hi, HELD_DIRTY, OP_FSYNC)
     if w.policy.writeback == WB_BOUNCE or w.policy.writeback == WB_BOUNCE_SYNC:
         return bounce_kept(w, row, lo, hi)
+    if w.policy.writeback == WB_WRITE:
+        return write_kept(w, row, lo, hi)
+    return 0
+
+
+cdef int write_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
+    """Pages that a revocation dirtied, which the recording does not know: this fsync writes them too."""
+    cdef int64_t slot
+    report(w, WB_WHILE_PINNED, OP_FSYNC, w.rows.file[row], lo, hi, HELD_KEPT, w.rows.task[row])
+    for slot in range(lo, hi):
+        if matches(w, &w.slots[slot], HELD_KEPT):
+            clean(&w.slots[slot])
     return 0
 
 
