@@ -208,3 +208,19 @@ def test_a_stall_beyond_the_trace_is_open(replay_events: Any) -> None:
     # The holder would answer at 605 s, but the trace ends at 1 s and may have shown a release before.
     events = [mr_reg(0, 1, 0, 4), punch(5, 0, 2), END]
     assert replay_events(events, "lease", {"lease.app": "600s"}).stalls == [("punch", 995 * MS, True)]
+
+
+def test_pages_that_a_revocation_dirtied_are_written_by_the_next_fsync(replay_events: Any) -> None:
+    # MR 0 pins pages 0..3, clean. A punch of page 9 (scope inode: collateral 4) takes it at 5 ms, which dirties the 4 pages,
+    # and gives it back. The fsync at 50 ms writes these 4 while they are pinned again; the one at 60 ms finds them clean.
+    # The release at 100 ms turns them from clean to dirty.
+    events = [
+        *(mr_reg(0, 1, 0, 4), punch(5, 9, 1)),
+        *(at(50, "fsync", 20, dur=MS), at(60, "fsync", 20, dur=MS), mr_dereg(100, 1), END),
+    ]
+    outcome = replay_events(events, "lease", {"remote.activity": "recorded"})
+    assert outcome.pages["wb_while_pinned"] == 4
+    assert outcome.pages["collateral_revoke"] == 4
+    assert outcome.pages["dirty_after_clean"] == 4
+    # Held under a policy that revokes nothing: the recording shows no write, so there is none.
+    assert "wb_while_pinned" not in replay_events(events, "none").pages

@@ -149,3 +149,16 @@ def test_dax_pages_are_never_written_back(replay_events: Any) -> None:
     for policy in ("hold-off", "lease", "busy-blocks", "immutable"):
         assert replay_events(events, policy).pages == {}, policy
         assert replay_events(events, policy).stalls == [], policy
+
+
+def test_a_pin_for_writing_dirties_pages_that_a_moved_writeback_had_cleaned(replay_events: Any) -> None:
+    # Held off, the fsync of 2 ms waits until 10 ms (8 ms) and then cleans page 0. The kernel faults it in for writing, which
+    # dirties it, when MR 2 pins it at 12 ms, so the fsync of 20 ms waits until 100 ms (80 ms). A hand-written trace, which
+    # shows no page leaving the cache, means just what it says: nothing dirtied the page again.
+    events = [
+        *(mr_reg(0, 1, 0, 1), dirty(1, 0), fsync(2, 1), writeback(2, 0, tid=20, sync=True), mr_dereg(10, 1)),
+        *(mr_reg(12, 2, 0, 1), fsync(20, 1, tid=30), mr_dereg(100, 2), dirty(200, 9)),
+    ]
+    leaves = at(0, "cache_del", index=50, npages=1)
+    assert replay_events([leaves, *events], "hold-off").stalls == [("fsync", 8 * MS, False), ("fsync", 80 * MS, False)]
+    assert replay_events(events, "hold-off").stalls == [("fsync", 8 * MS, False)]

@@ -50,7 +50,7 @@ def test_the_readme_names_every_command_and_policy() -> None:
         assert command.callback is not None
         assert f"replay {command.callback.__name__}" in text
     for policy in BUILTIN:
-        assert policy in text
+        assert policy.name in text
 
 
 if __name__ == "__main__":
