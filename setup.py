@@ -18,6 +18,8 @@ MODULES = (
     "rowgroups",
     "ringbuffer",
     "columns",
+    "textlines",
+    "textfields",
     # lowering, in order of who builds on whom
     "addresses",
     "state",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from replay.errors import TraceError
 from replay.ingest.rawfiles import RawFile, RawFiles
-from replay.ingest.records import Progress, TraceInfo
+from replay.ingest.records import Progress, TraceInfo, TraceReader
 from replay.ingest.sniff import sniff
 from replay.store import Entry, Stage, Store, content_id
 
@@ -87,9 +87,8 @@ def _read(
         raw: Sequence[RawFile] = ()
     else:
         from replay.ingest.lowering import Lowering
-        from replay.ingest.tracecmd import open_tracecmd
 
-        reader = open_tracecmd(path)
+        reader = _open(kind, path)
         info = reader.info
         lowering = Lowering(info, reader.losses)
         with RawFiles(folder / "raw") as files:
@@ -104,6 +103,16 @@ def _read(
         for _ in pool.map(lambda item: write_table(folder / f"{item[0]}.parquet", item[1]), canonical.tables.items()):
             pass
     return info, canonical.tables, raw
+
+
+def _open(kind: str, path: str) -> TraceReader:
+    if kind == "text":
+        from replay.ingest.text import open_text
+
+        return open_text(path)
+    from replay.ingest.tracecmd import open_tracecmd
+
+    return open_tracecmd(path)
 
 
 def _commit(stage: Stage, trace: str, info: TraceInfo, tables: Mapping[str, pa.Table], raw: Sequence[RawFile]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from dataclasses import dataclass
 
@@ -11,10 +10,10 @@ from replay.errors import TraceError
 
 # Documentation/trace-cmd.dat.v7.5.txt: the file begins with 0x17 0x08 0x44 "tracing".
 TRACECMD_MAGIC = b"\x17\x08\x44tracing"
-_HEAD_BYTES = 4096
+_HEAD_BYTES = 1 << 16
 _LEAST_TEXT = 4
-# "comm-pid [000] ... 12.345678: event:" of tracefs, trace-cmd report and perf script.
-_TEXT = re.compile(rb"\s*\S[^\n]*\s\[\d{3,}\][^\n]*\s\d+\.\d+:")
+# How tracefs and trace-cmd report begin; other text is told by its lines.
+_TEXT_HEADS = (b"# tracer: ", b"cpus=", b"version = ")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -31,9 +30,6 @@ _OTHERS = (
     _Known(b"PERFILE2", "a perf.data file", "this release reads trace.dat and events.jsonl"),
     _Known(b"PERFFILE", "a perf.data file of the first version", "this release reads trace.dat and events.jsonl"),
     _Known(b"2ELIFREP", "a big-endian perf.data file", "this release reads trace.dat and events.jsonl"),
-    _Known(b"# tracer:", "text of tracefs' trace file", "record with trace-cmd, or keep trace.dat"),
-    _Known(b"cpus=", "text of trace-cmd report", "ingest the trace.dat that it was made from"),
-    _Known(b"version = ", "text of trace-cmd report", "ingest the trace.dat that it was made from"),
     _Known(b"\x28\xb5\x2f\xfd", "compressed with zstd as a whole", "decompress it first: zstd -d"),
     _Known(b"\x1f\x8b", "compressed with gzip as a whole", "decompress it first: gzip -d"),
     _Known(b"\xfd7zXZ\0", "compressed with xz as a whole", "decompress it first: xz -d"),
@@ -42,7 +38,7 @@ _OTHERS = (
 
 
 def sniff(path: str) -> str:
-    """Return "tracecmd" or "jsonl"; TraceError for everything else."""
+    """Return "tracecmd", "text" or "jsonl"; TraceError for everything else."""
     head = _read_head(path)
     if not head:
         raise TraceError(path, 0, "the file is empty: no trace")
@@ -55,9 +51,19 @@ def sniff(path: str) -> str:
     for known in _OTHERS:
         if head.startswith(known.magic):
             raise TraceError(path, 0, f"this is {known.name}", hint=known.hint)
-    if _TEXT.match(head):
-        raise TraceError(path, 0, "this is the text of a trace", hint="ingest the trace.dat that it was made from")
-    raise TraceError(path, 0, f"no trace in a known format: begins with {_show(head)}; expected a trace.dat or events.jsonl")
+    if head.startswith(_TEXT_HEADS) or _is_text(head):
+        return "text"
+    expected = "expected a trace.dat, a trace as text or events.jsonl"
+    raise TraceError(path, 0, f"no trace in a known format: begins with {_show(head)}; {expected}")
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a line of it is an event as tracefs, trace-cmd report or perf script print it."""
+    import numpy as np
+
+    from replay.ingest.text import dialect
+
+    return dialect(np.frombuffer(head, np.uint8)) is not None
 
 
 def _read_head(path: str) -> bytes:
