@@ -25,14 +25,14 @@ COUNTERS = (
         "data_loss",
         "ring buffer page header: missed events",
         "Events that the kernel's ring buffer overwrote or dropped before they were read, as far as it kept count.",
-        "Record with larger buffers (trace-cmd record -b) or fewer events.",
+        "Record with larger buffers (trace-cmd record -b, perf record -m) or fewer events.",
     ),
     Counter(
         "kernel_lost_unknown",
         "data_loss",
         "ring buffer page header: missed events without a number",
         "Gaps for which the kernel did not say how many events were lost.",
-        "Record with larger buffers (trace-cmd record -b) or fewer events.",
+        "Record with larger buffers (trace-cmd record -b, perf record -m) or fewer events.",
     ),
     Counter(
         "kernel_overruns",
@@ -40,7 +40,14 @@ COUNTERS = (
         "per-CPU statistics of the kernel's ring buffer (trace-cmd's CPUSTAT)",
         "All events that the ring buffer overwrote or dropped, by the kernel's statistics at the end of the recording; "
         "they include those of kernel_lost_events and of gaps without a number.",
-        "Record with larger buffers (trace-cmd record -b) or fewer events.",
+        "Record with larger buffers (trace-cmd record -b, perf record -m) or fewer events.",
+    ),
+    Counter(
+        "kernel_lost_samples",
+        "data_loss",
+        "perf.data: LOST_SAMPLES records",
+        "Samples that were dropped before they reached perf's buffers, as far as they were counted; a filter of perf's counts too.",
+        "Record with larger buffers (perf record -m) or fewer events.",
     ),
     Counter(
         "truncated_bytes",
@@ -52,8 +59,8 @@ COUNTERS = (
     Counter(
         "undecodable_bytes",
         "data_loss",
-        "ring buffer page with a record that cannot be right",
-        "Bytes of ring buffer pages skipped because a record in them could not be decoded.",
+        "record, ring buffer page or compressed block that cannot be right",
+        "Bytes of trace data skipped because a record in them could not be decoded.",
         "The file is damaged: copy it again, or record again.",
     ),
     Counter(
@@ -62,6 +69,20 @@ COUNTERS = (
         "record whose event id has no format in the file",
         "Records whose type the file does not describe.",
         "Usually harmless: an event of a module that was loaded after the recording began.",
+    ),
+    Counter(
+        "skipped_records",
+        "info",
+        "perf.data: types of records",
+        "Records of types that are not read: unknown ones, and hardware traces.",
+        "Harmless for tracepoints: they tell of other things.",
+    ),
+    Counter(
+        "samples_without_time",
+        "warning",
+        "perf.data: samples without PERF_SAMPLE_TIME",
+        "Samples that carry no time: they stand before all others, in the order of the file.",
+        "Record with timestamps (perf record -T).",
     ),
     Counter(
         "undecodable_fields",

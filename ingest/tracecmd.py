@@ -56,7 +56,7 @@ class TraceCmdReader:
 
 def open_tracecmd(path: str | os.PathLike[str]) -> TraceCmdReader:
     """Read the metadata of a trace.dat and map its data. TraceError if it is none, or its metadata is cut or damaged."""
-    data = _map(Path(path))
+    data = map_file(Path(path))
     container = read_container(os.fspath(path), data)
     info = TraceInfo(
         path=os.fspath(path),
@@ -79,7 +79,7 @@ def _clock_unit(container: Container) -> str:
     return _UNITS.get(clock, "counts")
 
 
-def _map(path: Path) -> memoryview:
+def map_file(path: Path) -> memoryview:
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size == 0:

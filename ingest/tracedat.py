@@ -91,13 +91,18 @@ def _page_bytes(cursor: ByteCursor) -> int:
     return size
 
 
-def _read_v6(container: Container, cursor: ByteCursor) -> None:
+def read_formats(container: Container, cursor: ByteCursor) -> None:
+    """The sections with which a version 6 file begins, and which perf's tracing data has too."""
     _read_header_info(container, cursor)
     _read_ftrace_formats(container, cursor)
     _read_event_formats(container, cursor)
     cursor.take(cursor.number(4, "the size of kallsyms"), "kallsyms")
     cursor.take(cursor.number(4, "the size of the printk formats"), "the printk formats")
-    _read_cmdlines(container, cursor)
+
+
+def _read_v6(container: Container, cursor: ByteCursor) -> None:
+    read_formats(container, cursor)
+    read_cmdlines(container, cursor)
     container.cpus = _cpu_count(cursor)
     options = Options()
     has_clock = _read_flyrecord(container, cursor, options, "")
@@ -158,7 +163,7 @@ def _read_v7(container: Container, cursor: ByteCursor) -> None:
         (Option.HEADER_INFO, _read_header_info),
         (Option.FTRACE_EVENTS, _read_ftrace_formats),
         (Option.EVENT_FORMATS, _read_event_formats),
-        (Option.CMDLINES, _read_cmdlines),
+        (Option.CMDLINES, read_cmdlines),
     ):
         offset = options.sections.get(kind)
         if offset is None:
@@ -266,7 +271,7 @@ def _read_format(container: Container, cursor: ByteCursor, system: str) -> None:
         container.formats.append(parsed)
 
 
-def _read_cmdlines(container: Container, cursor: ByteCursor) -> None:
+def read_cmdlines(container: Container, cursor: ByteCursor) -> None:
     text = cursor.text(cursor.number(8, "the size of the command lines"), "the command lines")
     for line in text.split("\n"):
         tid, _, comm = line.strip().partition(" ")
