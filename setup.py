@@ -20,6 +20,7 @@ MODULES = (
     "columns",
     "textlines",
     "textfields",
+    "perfsamples",
     "perfrecords",
     # lowering, in order of who builds on whom
     "addresses",

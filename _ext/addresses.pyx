@@ -101,13 +101,13 @@ cdef class AddressSpaces:
             _replace(&self.spaces[space].base, self.spaces[parent].own.items[i])
         return 0
 
-    cdef int32_t exec_space(self, int32_t space) except -1 nogil:
-        """The space of a new program: what was inherited is gone. The space's own mappings stay, since those of the new image are recorded
-        before the sched_process_exec event (fs/exec.c: exec_binprm emits it last), and whatever else is stale is soon covered."""
+    cdef int32_t exec_space(self, int32_t space, bint mapped) except -1 nogil:
+        """The space of a new program: what was inherited is gone. If it is `mapped` its own mappings stay, since those of the new image are
+        recorded before sched_process_exec (fs/exec.c: exec_binprm emits it last), and whatever else is stale is soon covered."""
         cdef size_t i
         cdef int32_t fresh = self.new_space(-1)
         self.groups[self.spaces[fresh].group].executed = 1
-        for i in range(self.spaces[space].own.used):
+        for i in range(self.spaces[space].own.used if mapped else 0):
             self.map_range(fresh, self.spaces[space].own.items[i])
         return fresh
 

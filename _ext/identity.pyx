@@ -347,9 +347,13 @@ cdef int _task_step(State state, Task *task, Record *record) except -1 nogil:
         operations.boundary(state, task)
     row = state.emit(record, OP_FORK if step == FORK else OP_EXEC if step == EXEC else OP_EXIT)
     if step == EXEC:
-        task.tgid, task.space = task.tid, state.spaces.exec_space(task.space)
-    elif step == FORK:
+        # perf tells of it before the new image is mapped (a is 1), the tracepoint behind.
+        task.tgid, task.space = task.tid, state.spaces.exec_space(task.space, record.a != 1)
+        return put(&state.space_of, <uint64_t>task.tid, 0, task.space)
+    if step == FORK:
         row.value = record.a
+        if record.b >= 0:
+            return state.clone(state.task(record.tid), <int32_t>record.a, record.b)
         return state.fork(state.task(record.tid), <int32_t>record.a)
     return 0
 
@@ -374,7 +378,8 @@ cdef int _map(State state, Task *task, Record *record) except -1 nogil:
         segment.key = state.key(KEY_DEVICE, record.dev, record.ino)
         row.file, row.index = segment.key, segment.pgoff
         row.source, row.confidence = SOURCE_MAPPING, 90
-        if segment.kind == MAP_PRIVATE_FILE:
+        # perf (index is 1) tells what the kernel knows of the file.
+        if segment.kind == MAP_PRIVATE_FILE or record.index == 1:
             state.keys[segment.key].direct = 1
     elif segment.kind == MAP_SHARED_FILE:
         segment.kind = MAP_ANONYMOUS

@@ -3,34 +3,8 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from replay._ext.hashing cimport PairMap
+from replay._ext.perfsamples cimport Layout, Piece
 from replay._ext.rowgroups cimport RowGroups
-
-cdef enum:
-    HEAD       # what stands at fixed places: up to the period
-    CHAIN      # the callchain's addresses
-    RAW        # what the tracepoint wrote
-    MIDDLE     # weight, data_src, transaction
-    TAIL       # phys_addr, cgroup, data_page_size, code_page_size
-    PARTS
-
-
-# How samples of an event are laid out, and the trailer of all other records.
-cdef struct Layout:
-    uint64_t sample_type
-    uint64_t read_format
-    uint64_t branch_type
-    uint32_t user_registers      # how many are dumped
-    uint32_t interrupt_registers
-    int32_t id_at                # places in a sample, from its header on; -1: it has none
-    int32_t tid_at
-    int32_t time_at
-    int32_t cpu_at
-    uint32_t head_bytes
-    int32_t trailer_time_at      # places in the trailer; -1: it has none
-    int32_t trailer_cpu_at
-    int32_t trailer_id_at
-    uint32_t trailer_bytes
-    int32_t groups[5]            # of the parts; -1: the samples do not have it
 
 
 # Records other than samples.
@@ -45,11 +19,6 @@ cdef struct Entry:
     uint64_t time
     int32_t layout
     int32_t cpu
-
-
-cdef struct Piece:
-    const uint8_t *data
-    uint32_t bytes
 
 
 cdef class PerfRecords:

@@ -1,9 +1,9 @@
 from typing import Any
 
 import numpy as np
+from typing_extensions import disjoint_base
 
 from replay._ext.rowgroups import RowGroups
-from typing_extensions import disjoint_base
 
 _Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -11,6 +11,7 @@ KINDS: int
 MMAP2_BUILD_ID: int
 
 def outline(data: memoryview) -> tuple[_Numbers, int]: ...
+
 @disjoint_base
 class PerfRecords:
     def __new__(

@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replay._ext.identity import STEPS
-from replay.ingest.mappings import Mapping
 from replay.ingest.slots import INDEX_END
-from replay.ingest.sources import Source
+from replay.ingest.sources import Mapping, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +49,7 @@ class Names:
 
 def gather(tables: Dict[tuple[str, str], tuple[Mapping, pa.RecordBatch]], names: Names) -> dict[str, NDArray[Any]]:
     """The arguments of `feed`: columns over all records, table after table, and the order of their positions by seq."""
+    tables = {name: (mapping, _selected(mapping, batch)) for name, (mapping, batch) in tables.items()}
     rows = sum(batch.num_rows for _, batch in tables.values())
     words: dict[str, NDArray[Any]] = {word: np.empty(rows, type_) for word, (type_, _) in WORDS.items()}
     words |= {
@@ -71,7 +71,8 @@ def gather(tables: Dict[tuple[str, str], tuple[Mapping, pa.RecordBatch]], names:
 def _fill(mapping: Mapping, batch: pa.RecordBatch, names: Names, words: dict[str, NDArray[Any]]) -> None:
     words["step"][:] = _STEP_CODE[mapping.step]
     words["weak"][:] = mapping.weak
-    for own, column in (("seq", "seq"), ("ts", "ts"), ("cpu", "cpu"), ("tid", "common_pid")):
+    actor = mapping.actor if mapping.actor in batch.schema.names else "common_pid"
+    for own, column in (("seq", "seq"), ("ts", "ts"), ("cpu", "cpu"), ("tid", actor)):
         words[own][:] = _numbers(batch, column)
     for word, (_, none) in WORDS.items():
         source = mapping.words.get(word)
@@ -84,6 +85,13 @@ def _fill(mapping: Mapping, batch: pa.RecordBatch, names: Names, words: dict[str
             words[word][:] = source.constant
         else:
             _apply(source, name, batch, words[word])
+
+
+def _selected(mapping: Mapping, batch: pa.RecordBatch) -> pa.RecordBatch:
+    if mapping.only is None:
+        return batch
+    name, bits = mapping.only
+    return batch.filter(pc.not_equal(pc.bit_wise_and(batch.column(name), pa.scalar(bits, batch.schema.field(name).type)), 0))
 
 
 def _numbers(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
@@ -153,6 +161,18 @@ def _distance(values: NDArray[np.int64], ends: NDArray[np.int64] | None) -> NDAr
     return np.where((ends == np.iinfo(np.int64).max) | (values < 0) | (pages <= 0), -1, pages)
 
 
+def _device(major: NDArray[np.int64], minor: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    return major << 20 | (0 if minor is None else minor & 0xFFFFF)
+
+
+def _shared(flags: NDArray[np.int64], _: Any) -> NDArray[np.int64]:
+    return np.where(flags & 1, 8, 0)
+
+
+def _clone_flags(process: NDArray[np.int64], parent: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    return np.where(process == parent, 0x10000, 0) if parent is not None else np.full(len(process), -1)
+
+
 RULES = {
     "page": _page,
     "errno": _errno,
@@ -162,6 +182,9 @@ RULES = {
     "covering": _covering,
     "whole": _whole,
     "distance": _distance,
+    "device": _device,
+    "shared": _shared,
+    "clone_flags": _clone_flags,
 }
 
 

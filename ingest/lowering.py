@@ -17,8 +17,9 @@ from replay._ext.state import State
 from replay.ingest.canonical import OP_CODE, Canonical, Column, Files, assemble, words
 from replay.ingest.gather import Names, gather
 from replay.ingest.identity import KEY, SOURCES, Identities, resolve
-from replay.ingest.mappings import Mapping, find
+from replay.ingest.mappings import find
 from replay.ingest.rows import PATCH, Rows, pointer_name
+from replay.ingest.sources import Mapping
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

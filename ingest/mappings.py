@@ -7,23 +7,8 @@ in its raw table and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from replay.ingest.sources import Source, constant, covering, distance, errno, first_page, has, order, page, whole, whole_first
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """One canonical use of an event. `systems` is empty for dynamic probes, whose group the user names."""
-
-    op: str
-    step: str
-    events: tuple[str, ...]
-    systems: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    words: dict[str, Source] = field(default_factory=dict)
-    weak: bool = False
-
+from replay.ingest.perfmappings import PERF_MAPPINGS
+from replay.ingest.sources import Mapping, constant, covering, distance, errno, first_page, has, order, page, whole, whole_first
 
 ONE = constant(1)
 DEV_INO = {"dev": has("dev", "s_dev"), "ino": has("ino", "i_ino")}
@@ -259,6 +244,7 @@ MAPPINGS = (
     Mapping("fork", "fork", ("sched_process_fork",), ("sched",), words={"a": has("child_pid")}),
     Mapping("exec", "exec", ("sched_process_exec",), ("sched",)),
     Mapping("exit", "exit", ("sched_process_exit",), ("sched",)),
+    *PERF_MAPPINGS,
     # Migration and reclaim. A page whose private data is released is one that reclaim wants; direct reclaim is context.
     Mapping("migrate", "migrate", ("mm_migrate_pages",), ("migrate",), words={"a": has("succeeded"), "b": has("failed")}),
     Mapping(

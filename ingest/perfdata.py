@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from replay._ext.perfrecords import PerfRecords
 
+from replay._ext.perfrecords import PerfRecords
 from replay.ingest.losses import Losses
 from replay.ingest.perfforms import SYSTEM, Forms, build_forms
 from replay.ingest.perfheader import PerfFile, read_perf
@@ -78,7 +78,10 @@ class PerfReader:
         left = len(file.records) - file.whole_bytes
         counts = {
             "truncated_bytes": file.missing_bytes + (left if file.missing_bytes else 0),
-            "undecodable_bytes": records.bad_bytes + self.unread_compressed_bytes + self.unwalked_bytes + (0 if file.missing_bytes else left),
+            "undecodable_bytes": records.bad_bytes
+            + self.unread_compressed_bytes
+            + self.unwalked_bytes
+            + (0 if file.missing_bytes else left),
             "unknown_event_records": records.samples_unknown,
             "skipped_records": records.skipped,
             "samples_without_time": records.samples_undated,

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from replay._ext.perfrecords import outline
-
 from replay.errors import TraceError
 from replay.ingest.bytecursor import ByteCursor
 from replay.ingest.formats import Format

@@ -110,6 +110,10 @@ def _open(kind: str, path: str) -> TraceReader:
         from replay.ingest.text import open_text
 
         return open_text(path)
+    if kind == "perf":
+        from replay.ingest.perfdata import open_perfdata
+
+        return open_perfdata(path)
     from replay.ingest.tracecmd import open_tracecmd
 
     return open_tracecmd(path)

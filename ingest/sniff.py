@@ -10,6 +10,8 @@ from replay.errors import TraceError
 
 # Documentation/trace-cmd.dat.v7.5.txt: the file begins with 0x17 0x08 0x44 "tracing".
 TRACECMD_MAGIC = b"\x17\x08\x44tracing"
+# tools/perf/util/header.c: "PERFILE2" as a little-endian number.
+PERF_MAGIC = b"PERFILE2"
 _HEAD_BYTES = 1 << 16
 _LEAST_TEXT = 4
 # How tracefs and trace-cmd report begin; other text is told by its lines.
@@ -27,9 +29,8 @@ class _Known:
 
 
 _OTHERS = (
-    _Known(b"PERFILE2", "a perf.data file", "this release reads trace.dat and events.jsonl"),
-    _Known(b"PERFFILE", "a perf.data file of the first version", "this release reads trace.dat and events.jsonl"),
-    _Known(b"2ELIFREP", "a big-endian perf.data file", "this release reads trace.dat and events.jsonl"),
+    _Known(b"PERFFILE", "a perf.data file of the first version", "record with perf of Linux 3.2 or later"),
+    _Known(b"2ELIFREP", "a big-endian perf.data file", "convert it on a little-endian machine"),
     _Known(b"\x28\xb5\x2f\xfd", "compressed with zstd as a whole", "decompress it first: zstd -d"),
     _Known(b"\x1f\x8b", "compressed with gzip as a whole", "decompress it first: gzip -d"),
     _Known(b"\xfd7zXZ\0", "compressed with xz as a whole", "decompress it first: xz -d"),
@@ -38,7 +39,7 @@ _OTHERS = (
 
 
 def sniff(path: str) -> str:
-    """Return "tracecmd", "text" or "jsonl"; TraceError for everything else."""
+    """Return "tracecmd", "perf", "text" or "jsonl"; TraceError for everything else."""
     head = _read_head(path)
     if not head:
         raise TraceError(path, 0, "the file is empty: no trace")
@@ -46,6 +47,8 @@ def sniff(path: str) -> str:
         return "tracecmd"
     if TRACECMD_MAGIC.startswith(head):
         raise TraceError(path, len(head), "cut off within the magic of a trace.dat")
+    if head.startswith(PERF_MAGIC):
+        return "perf"
     if head.removeprefix(_BOM).lstrip()[:1] == b"{":
         return "jsonl"
     for known in _OTHERS:
@@ -53,7 +56,7 @@ def sniff(path: str) -> str:
             raise TraceError(path, 0, f"this is {known.name}", hint=known.hint)
     if head.startswith(_TEXT_HEADS) or _is_text(head):
         return "text"
-    expected = "expected a trace.dat, a trace as text or events.jsonl"
+    expected = "expected a trace.dat, perf.data, a trace as text or events.jsonl"
     raise TraceError(path, 0, f"no trace in a known format: begins with {_show(head)}; {expected}")
 
 

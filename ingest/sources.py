@@ -1,8 +1,8 @@
-"""Where a word of a record comes from: a field of the event, and the rule that makes a number of it."""
+"""Forms of the declared mappings: which event, and for each word of a record the field and the rule that makes a number of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,25 @@ class Source:
     rule: str = "plain"
     more: tuple[str, ...] = ()
     constant: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One canonical use of an event. `systems` is empty for dynamic probes, whose group the user names.
+
+    `only` names a field and bits of it, one of which must be set: other records of the event mean nothing here. `actor` is
+    the field that tells the acting thread, where that is not common_pid.
+    """
+
+    op: str
+    step: str
+    events: tuple[str, ...]
+    systems: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    words: dict[str, Source] = field(default_factory=dict)
+    weak: bool = False
+    only: tuple[str, int] | None = None
+    actor: str = "common_pid"
 
 
 def has(*fields: str) -> Source:
@@ -57,6 +76,21 @@ def covering(offset: tuple[str, ...], length: tuple[str, ...]) -> Source:
 def whole(offset: tuple[str, ...], length: tuple[str, ...]) -> Source:
     """Number of pages that lie whole inside a byte range: a punch only zeroes the others."""
     return Source(offset, "whole", length)
+
+
+def device(major: str, minor: str) -> Source:
+    """A device number as the kernel has it (include/linux/kdev_t.h)."""
+    return Source((major,), "device", (minor,))
+
+
+def shared(flags: str) -> Source:
+    """VM_SHARED as the MAP_SHARED of mmap's flags tells."""
+    return Source((flags,), "shared")
+
+
+def clone_flags(process: str, parent: str) -> Source:
+    """CLONE_THREAD if both are the same process, else no flags."""
+    return Source((process,), "clone_flags", (parent,))
 
 
 def distance(start: tuple[str, ...], end: tuple[str, ...]) -> Source:

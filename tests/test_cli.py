@@ -109,7 +109,7 @@ def test_one_bad_file_does_not_spoil_the_others(shell: Shell, tmp_path: Path) ->
         (b'{"ts": 0}\n', "op"),
         (b"{broken\n", "JSON"),
         (b"\x28\xb5\x2f\xfd....", "zstd -d"),
-        (b"PERFILE2", "perf.data"),
+        (b"PERFILE2", "inside of the size of the header"),
         (b"cpus=2\n", "no event"),
     ],
 )
