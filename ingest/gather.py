@@ -71,12 +71,14 @@ def gather(tables: Dict[tuple[str, str], tuple[Mapping, pa.RecordBatch]], names:
 def _fill(mapping: Mapping, batch: pa.RecordBatch, names: Names, words: dict[str, NDArray[Any]]) -> None:
     words["step"][:] = _STEP_CODE[mapping.step]
     words["weak"][:] = mapping.weak
-    actor = mapping.actor if mapping.actor in batch.schema.names else "common_pid"
+    numeric, texts = _usable(batch.schema)
+    actor = mapping.actor if mapping.actor in numeric else "common_pid"
     for own, column in (("seq", "seq"), ("ts", "ts"), ("cpu", "cpu"), ("tid", actor)):
-        words[own][:] = _numbers(batch, column)
+        words[own][:] = _numbers(batch, column) if column in numeric else 0
     for word, (_, none) in WORDS.items():
         source = mapping.words.get(word)
-        name = next((field for field in source.fields if field in batch.schema.names), None) if source else None
+        usable = texts if word == "name" else numeric
+        name = next((field for field in source.fields if field in usable), None) if source else None
         if source is None or (name is None and source.rule not in {"constant", "order"}):
             words[word][:] = none
         elif word == "name":
@@ -84,14 +86,27 @@ def _fill(mapping: Mapping, batch: pa.RecordBatch, names: Names, words: dict[str
         elif name is None:
             words[word][:] = source.constant
         else:
-            _apply(source, name, batch, words[word])
+            _apply(source, name, batch, words[word], numeric)
+
+
+def _usable(schema: pa.Schema) -> tuple[frozenset[str], frozenset[str]]:
+    """Columns that are numbers, and those that are strings: a file may declare a field of any name as anything."""
+    numeric = frozenset(column.name for column in schema if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type))
+    texts = frozenset(
+        column.name
+        for column in schema
+        if pa.types.is_string(column.type) or (pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type))
+    )
+    return numeric, texts
 
 
 def _selected(mapping: Mapping, batch: pa.RecordBatch) -> pa.RecordBatch:
     if mapping.only is None:
         return batch
     name, bits = mapping.only
-    return batch.filter(pc.not_equal(pc.bit_wise_and(batch.column(name), pa.scalar(bits, batch.schema.field(name).type)), 0))
+    if name not in _usable(batch.schema)[0]:
+        return batch.slice(0, 0)
+    return batch.filter(pa.array(_numbers(batch, name).astype(np.int64) & bits != 0))
 
 
 def _numbers(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
@@ -102,13 +117,13 @@ def _numbers(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
     return values
 
 
-def _apply(source: Source, name: str, batch: pa.RecordBatch, into: NDArray[Any]) -> None:
+def _apply(source: Source, name: str, batch: pa.RecordBatch, into: NDArray[Any], numeric: frozenset[str]) -> None:
     values = _numbers(batch, name)
     if source.rule == "plain":
         into[:] = values.view(into.dtype) if values.dtype.itemsize == into.dtype.itemsize else values
         return
     values = values.view(np.int64) if values.dtype == np.uint64 else values.astype(np.int64, copy=False)
-    more = next((field for field in source.more if field in batch.schema.names), None)
+    more = next((field for field in source.more if field in numeric), None)
     other = None if more is None else _numbers(batch, more)
     other = None if other is None else other.view(np.int64) if other.dtype == np.uint64 else other.astype(np.int64)
     into[:] = RULES[source.rule](values, other)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from builders.raw import BASE, DEV, Record, lower
+import pyarrow as pa
+from builders.raw import BASE, DEV, Record, lower, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.errors import TraceError
+from replay.ingest.losses import Losses
+from replay.ingest.lowering import Lowering
+from replay.ingest.records import RawBatch, TraceInfo
 
 WORDS = st.sampled_from([0, 1, 2, 3, 4095, 4096, BASE, BASE + 4096, (1 << 31) - 1, (1 << 32) - 95, 1 << 52, (1 << 63) - 1])
 TIDS = st.sampled_from([0, 10, 11, (1 << 31) - 1])
@@ -79,3 +83,10 @@ def test_tables_hold_together_whatever_the_records_say(records: list[Record], cu
     assert all(row["ts_unpin"] is None or row["ts_unpin"] >= row["ts_pin"] for row in pins)
     unpinned = [row["pin"] for row in events if row["op"] == "unpin" and row["pin"] is not None]
     assert sorted(unpinned) == [row["pin"] for row in pins if row["ts_unpin"] is not None]
+
+
+def test_fields_of_another_type_than_their_name_suggests_count_as_absent() -> None:
+    columns = {"seq": [0], "ts": [5], "cpu": [0], "buffer": [""], "common_pid": ["?"], "name": [[1, 2]], "ino": ["x"], "index": [[7]]}
+    lowering = Lowering(TraceInfo("test.dat", "test", "mono", None, 1), Losses())
+    lowering.add(RawBatch({("writeback", "writeback_dirty_folio"): pa.RecordBatch.from_pydict(columns)}))
+    assert rows(lowering.finish(), "events", "op", "tid", "file", "index") == [("dirty", 0, None, None)]
