@@ -5,8 +5,12 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 CORE    = setup.py $(wildcard _ext/*.pyx _ext/*.pxd)
 # REPLAY_BUILD=debug or sanitize changes how the core is compiled (see setup.py)
+# make fuzz: what to fuzz (names in tests/fuzz/__init__.py; none: all), and for how long each
+FUZZ    ?=
+SECONDS ?= 60
+FUZZ_CC ?= clang-14
 
-.PHONY: help setup demo test lint types unit package sanitize clean
+.PHONY: help setup demo test lint types unit package sanitize fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -66,6 +70,13 @@ sanitize: setup ## the decoder and engine tests under AddressSanitizer and Undef
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		$(BIN)/python -m pytest tests/test_tracecmd.py tests/test_tracecmd_damage.py tests/test_ringbuffer.py tests/test_engine*.py tests/test_identity.py; \
 		status=$$?; $(BIN)/python setup.py -q build_ext --inplace --force; exit $$status
+
+fuzz: setup ## coverage-guided fuzzing of the decoders: make fuzz FUZZ=tracedat SECONDS=600
+	@command -v $(FUZZ_CC) > /dev/null || { echo "make: no $(FUZZ_CC), which fuzzing needs (Debian: apt install clang-14; another: FUZZ_CC=clang)" >&2; exit 1; }
+	@test "$$(uname -sm)" = "Linux x86_64" || { echo "make: fuzzing needs Linux on x86-64, for which atheris brings its runtime" >&2; exit 1; }
+	@$(BIN)/python -c "import atheris" 2> /dev/null || REPLAY_BUILD=none $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[fuzz]"
+	REPLAY_BUILD=fuzz CC=$(FUZZ_CC) LDSHARED="$(FUZZ_CC) -shared" $(BIN)/python setup.py -q build --build-base build/fuzz --build-lib build/fuzz/lib
+	$(BIN)/python tests/fuzz/run.py --lib build/fuzz/lib --work build/fuzz --seconds $(SECONDS) $(FUZZ)
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) build dist *.egg-info _ext/*.so

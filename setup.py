@@ -1,9 +1,9 @@
 """Builds the compiled core, and lays out build/tree.
 
 REPLAY_BUILD chooses the mode: release (the default, bounds checks on), debug (no optimisation, every check of Cython),
-sanitize (debug with AddressSanitizer and UndefinedBehaviorSanitizer), none (nothing is compiled: an editable install
-whose core `setup.py build_ext --inplace` builds incrementally). No safety directive stands in any .pyx file: a
-header there would win over these.
+sanitize (debug with AddressSanitizer and UndefinedBehaviorSanitizer), fuzz (sanitize for clang, with libFuzzer's
+coverage; `make fuzz`), none (nothing is compiled: an editable install whose core `setup.py build_ext --inplace` builds
+incrementally). No safety directive stands in any .pyx file: a header there would win over these.
 """
 
 import os
@@ -51,8 +51,10 @@ C_FLAGS = {
     "release": ["-O3", *WARNINGS],
     "debug": ["-O0", "-g", *WARNINGS],
     "sanitize": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", *WARNINGS],
+    # No runtime is linked: make fuzz preloads the one that knows both libFuzzer and AddressSanitizer.
+    "fuzz": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined,fuzzer-no-link", *WARNINGS],
 }
-LINK_FLAGS = {"release": [], "debug": [], "sanitize": ["-fsanitize=address,undefined"]}
+LINK_FLAGS = {"release": [], "debug": [], "sanitize": ["-fsanitize=address,undefined"], "fuzz": []}
 if MODE not in {*C_FLAGS, "none"}:
     raise SystemExit(f"REPLAY_BUILD={MODE}: expected one of {', '.join(C_FLAGS)}, none")
 
@@ -61,8 +63,8 @@ DIRECTIVES = {
     "boundscheck": True,
     "wraparound": False,
     "initializedcheck": True,
-    "cdivision": MODE == "release",
-    "overflowcheck": MODE != "release",
+    "cdivision": MODE in {"release", "fuzz"},
+    "overflowcheck": MODE not in {"release", "fuzz"},
     "embedsignature": False,
     "show_performance_hints": False,
 }
