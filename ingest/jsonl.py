@@ -139,6 +139,8 @@ def _parse(line: bytes, decode: Any, source: _Input) -> Event:
         raise source.error(row, f"expected a line of at most {_LINE_BYTES} bytes")
     try:
         event = decode(line.decode())
+        if b"\\u" in line:
+            json.dumps(event, ensure_ascii=False).encode()  # half of a surrogate pair is no character
     except (ValueError, RecursionError) as error:
         raise source.error(row, f"expected a JSON object ({error})") from error
     if type(event) is not dict:

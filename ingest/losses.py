@@ -177,6 +177,9 @@ COUNTERS = (
     ),
 )
 
+# A file can name any number of lost events; the tables hold 64 bits.
+_MOST = (1 << 63) - 1
+
 BY_NAME = {counter.name: counter for counter in COUNTERS}
 
 
@@ -207,8 +210,8 @@ class Losses:
                 "counter": name,
                 "cpu": cpu,
                 "severity": BY_NAME[name].severity,
-                "count": count,
-                "total": self.totals.get(name),
+                "count": min(count, _MOST),
+                "total": None if name not in self.totals else min(self.totals[name], _MOST),
                 "meaning": BY_NAME[name].meaning,
                 "advice": BY_NAME[name].advice,
             }

@@ -170,6 +170,7 @@ def test_columns_that_only_some_chunks_have(tmp_path: Path, monkeypatch: pytest.
         ("[1]", "expected a JSON object, found a list"),
         ('{"ts": NaN, "op": "exit"}', "NaN is not JSON"),
         ("[" * 100000, "expected a JSON object"),
+        ('{"ts": 20, "op": "exit", "comm": "\\ud800"}', "expected a JSON object"),
         (b'{"ts": 20, "op": "\xff"}', "expected a JSON object"),
         ('{"op": "exit"}', "ts: expected a time in nanoseconds, found none"),
         ('{"ts": 9, "op": "exit"}', "expected events in time order, found ts 9 after 10"),

@@ -90,3 +90,11 @@ def test_fields_of_another_type_than_their_name_suggests_count_as_absent() -> No
     lowering = Lowering(TraceInfo("test.dat", "test", "mono", None, 1), Losses())
     lowering.add(RawBatch({("writeback", "writeback_dirty_folio"): pa.RecordBatch.from_pydict(columns)}))
     assert rows(lowering.finish(), "events", "op", "tid", "file", "index") == [("dirty", 0, None, None)]
+
+
+def test_counts_of_losses_end_at_what_the_tables_hold() -> None:
+    losses = Losses()
+    losses.add("kernel_lost_events", 1 << 63)
+    losses.of("kernel_lost_events", 1 << 80)
+    canonical = Lowering(TraceInfo("test.dat", "test", "mono", None, 1), losses).finish()
+    assert ("kernel_lost_events", (1 << 63) - 1, (1 << 63) - 1) in rows(canonical, "losses", "counter", "count", "total")
