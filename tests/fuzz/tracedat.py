@@ -9,7 +9,8 @@ from pathlib import Path
 from builders import tracedat as make
 from builders.events import FORMATS, START, opened, trace, wake
 
-from fuzz.workloads import excerpt, workloads
+from fuzz import reading
+from fuzz.workloads import RECORDS, excerpt, recorded
 
 MODULES = ("replay.ingest.tracecmd", "replay.ingest.merging", "replay.ingest.lowering")
 TOKENS = (
@@ -21,17 +22,9 @@ TOKENS = (
 
 
 def decode(path: str) -> None:
-    from replay.ingest.lowering import Lowering
     from replay.ingest.tracecmd import open_tracecmd
 
-    reader = open_tracecmd(path)
-    lowering = Lowering(reader.info, reader.losses)
-    for batch in reader.batches():
-        for table in batch.tables.values():
-            table.validate(full=True)
-        lowering.add(batch)
-    for canonical in lowering.finish().tables.values():
-        canonical.validate(full=True)
+    reading.lower(open_tracecmd(path))
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:
@@ -57,9 +50,9 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         yield f"{name}-v7", make.version_7(what)
     yield "small-zlib", make.version_7(small, "zlib")
     yield "small-zstd", make.version_7(rich, "zstd")
-    for name, what in workloads():
-        yield f"{name}-v6", make.version_6(what)
-        yield f"{name}-v7", make.version_7(what)
+    for name, records in RECORDS.items():
+        yield f"{name}-v6", make.version_6(recorded(records))
+        yield f"{name}-v7", make.version_7(recorded(records))
     samples = Path(__file__).parents[2] / "sample_traces"
     for path in sorted(samples.glob("*.dat")):
         yield path.stem, make.version_6(excerpt(path))

@@ -38,26 +38,25 @@ def recorded(records: Sequence[raw.Record], page_bytes: int = 1024) -> make.Trac
     return make.Trace(formats, [make.Instance("", (pages + make.page(START, entries, page_bytes=page_bytes),))], page_bytes=page_bytes)
 
 
-def workloads() -> Iterator[tuple[str, make.Trace]]:
-    """By name; between them they reach every step of lowering."""
+def _workloads() -> Iterator[tuple[str, list[raw.Record]]]:
     start = [raw.mmap(10, raw.BASE, 16), raw.added(10, 4), raw.dirtied(10, 5)]
     region = raw.registered(10, raw.BASE + 4096, 3, _UMEM)
     wait: raw.Record = ("folio_wait_writeback", 10, {"name": "254:16", "ino": raw.INO, "index": 3})
     written = [raw.writeback("start", 11, 3), wait, raw.writeback("end", 0, 3), raw.dirtied(10, 3)]
-    yield "region", recorded([*start, *region, raw.remote(raw.BASE + 4100, 64), *written, raw.released(10, _UMEM), *written])
+    yield "region", [*start, *region, raw.remote(raw.BASE + 4100, 64), *written, raw.released(10, _UMEM), *written]
     pins = [*raw.pinned(10, raw.BASE, 4), ("unpin_user_pages", 10, {"npages": 4, "make_dirty": 1})]
     odp: list[raw.Record] = [
         ("ib_umem_odp_get", 10, {"dev": 7, "addr": raw.BASE, "size": 8192, "access": 3}),
         ("ib_umem_odp_get_ret", 10, {"umem": _UMEM + 8}),
     ]
-    yield "pins", recorded([*start, *pins, *raw.registered(10, raw.BASE, 2, _UMEM, pins=False), *odp, raw.released(10, _UMEM)])
+    yield "pins", [*start, *pins, *raw.registered(10, raw.BASE, 2, _UMEM, pins=False), *odp, raw.released(10, _UMEM)]
     syncs = [raw.on_file("ext4_sync_file_enter", 10), raw.on_file("ext4_writepages", 10, sync_mode=1), *written]
     syncs += [
         ("wbc_writepage", 10, {"sync_mode": 1}),
         raw.on_file("ext4_writepages_result", 10),
         raw.on_file("ext4_sync_file_exit", 10, ret=0),
     ]
-    yield "syncs", recorded([*start, *region, *syncs])
+    yield "syncs", [*start, *region, *syncs]
     layout: list[raw.Record] = [
         ("sys_enter_ftruncate", 10, {"fd": 3, "length": 8192}),
         raw.on_file("break_lease_block", 10, fl_owner=5),
@@ -75,7 +74,7 @@ def workloads() -> Iterator[tuple[str, make.Trace]]:
         raw.on_file("ext4_fallocate_exit", 10, ret=0),
         raw.on_file("ext4_collapse_range", 10, offset=4096, len=4096),
     ]
-    yield "layout", recorded([*start, *region, *layout])
+    yield "layout", [*start, *region, *layout]
     files = [
         raw.on_file("dax_pte_fault", 10),
         raw.on_file("generic_add_lease", 10, fl_owner=5, fl_type=1),
@@ -95,7 +94,11 @@ def workloads() -> Iterator[tuple[str, make.Trace]]:
         ("sched_process_exec", 12, {"pid": 12}),
         ("sched_process_exit", 10, {"pid": 10}),
     ]
-    yield "files", recorded([*start, *files, *tasks, *raw.pinned(12, raw.BASE, 2)])
+    yield "files", [*start, *files, *tasks, *raw.pinned(12, raw.BASE, 2)]
+
+
+RECORDS = dict(_workloads())
+"""Records of workloads by name; between them they reach every step of lowering."""
 
 
 def excerpt(path: Path, pages: int = 1) -> make.Trace:
