@@ -33,6 +33,8 @@ _PROBES = (
 _NAMED_VALUE = re.compile(rb"(?<![\w.>])([A-Za-z_][\w.]{0,63}) ?= ?")
 _SPOKEN_VALUE = re.compile(rb"(?<![\w.>])([A-Za-z_][\w.]{0,63}):? (?=(\d+[:,]\d+|0x[0-9a-fA-F]+|-?\d+)(?:[\s,;)]|$))")
 _ARGUMENT = re.compile(rb"([A-Za-z_]\w{0,63}): ([0-9a-f]+)(?=,|$)")
+# trace_probe.c prints strings in quotes, and does not escape what is in them.
+_QUOTED = re.compile(rb'"[^\n]*?"(?=\s|$)')
 _NUMBER = re.compile(rb"(?:0x[0-9a-fA-F]+|-?\d+)(?=[\s,;)\]}]|$)")
 _DEVICE = re.compile(rb"\(\d+[:,]\d+\)|(?:0x)?[0-9a-f]+[:,](?:0x)?[0-9a-f]+(?=[\s,;)]|$)")
 _DEVICE_KEYS = frozenset({b"dev", b"s_dev"})
@@ -140,7 +142,13 @@ def derive(payload: bytes, *, bare_hex: bool = False) -> list[Part] | None:
 
 def _named(text: bytes) -> list[Part]:
     """Split at `key=value`."""
-    keys = list(_NAMED_VALUE.finditer(text))
+    keys: list[re.Match[bytes]] = []
+    quoted = 0
+    for key in _NAMED_VALUE.finditer(text):
+        if key.start() >= quoted:
+            keys.append(key)
+            string = _QUOTED.match(text, key.end())
+            quoted = string.end() if string else 0
     parts: list[Part] = [text[: keys[0].start()] if keys else text]
     for place, key in enumerate(keys):
         end = keys[place + 1].start() if place + 1 < len(keys) else len(text)
@@ -155,8 +163,9 @@ def _named(text: bytes) -> list[Part]:
 
 def _value(key: bytes, value: bytes) -> tuple[int, int]:
     """Where the value begins in what stands between a key and the next, and its size."""
-    if value[:1] == b'"' and b'"' in value[1:]:
-        return 1, value.rindex(b'"') - 1
+    string = _QUOTED.match(value)
+    if string:
+        return 1, len(string[0]) - 2
     for pattern in (_DEVICE,) if key in _DEVICE_KEYS else ():
         match = pattern.match(value)
         if match:
