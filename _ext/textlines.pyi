@@ -10,6 +10,7 @@ ENTER: int
 EXIT: int
 FUNCTION: int
 OTHER: int
+RECORD: int
 MOST_NAMES: int
 UNSCALED: int
 NEW_NAME: int
@@ -24,6 +25,8 @@ class Names:
 @final
 class Scanner:
     def __new__(cls, data: np.ndarray[Any, np.dtype[np.uint8]], grammar: int) -> Scanner: ...
+    @property
+    def grammar(self) -> int: ...
     @property
     def unparsed(self) -> int: ...
     @property

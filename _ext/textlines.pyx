@@ -22,7 +22,9 @@ ENTER = 1
 EXIT = 2
 FUNCTION = 3
 OTHER = 4
-"""How an event is written: by name; as `sys_x(arguments)`; as `sys_x -> result`; as `function <-caller`; otherwise."""
+RECORD = 5
+"""How an event is written: by name; as `sys_x(arguments)`; as `sys_x -> result`; as `function <-caller`; otherwise; and
+perf's own records, PERF_RECORD_X."""
 
 MOST_NAMES = 4096
 """Distinct event names that a scanner takes in; lines of any further one are not parsed."""
@@ -93,7 +95,7 @@ cdef class Scanner:
     cdef const uint8_t[::1] view
     cdef Names events
     cdef Names buffers
-    cdef int grammar
+    cdef readonly int grammar
     cdef readonly int64_t unparsed
     """Lines so far that are neither events nor parts of one nor notes."""
     cdef readonly int64_t first_unparsed
@@ -182,7 +184,9 @@ cdef class Scanner:
             name.multiline = 0
             name.kind = <uint8_t> event_name(&text, &name)
             line.event = self.events.find(&name, &is_new)
-            found = line.event >= 0 and text.end - text.at < PAYLOAD_BYTES
+            if line.event < 0 or text.end - text.at >= PAYLOAD_BYTES:
+                self.unparsed_line(at)
+                return following
         if found and count[0] == lines.shape[0]:
             # Only here, so that a full table still takes in what belongs to its last event.
             stop[0] = AT_FULL
@@ -223,6 +227,9 @@ cdef class Scanner:
             notes[noted[0], 0], notes[noted[0], 1] = at, end
             noted[0] += 1
             return
+        self.unparsed_line(at)
+
+    cdef void unparsed_line(self, int64_t at) noexcept nogil:
         if self.unparsed == 0:
             self.first_unparsed = at
         self.unparsed += 1

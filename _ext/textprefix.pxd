@@ -14,6 +14,7 @@ cdef enum:
     EXIT_FORM = 2
     FUNCTION_FORM = 3
     OTHER_FORM = 4
+    RECORD_FORM = 5
 
 
 cdef packed struct Line:
@@ -296,6 +297,14 @@ cdef inline int event_name(Text *text, Name *name) noexcept nogil:
     begin = text.at
     name.at, name.size = begin, 0
     at = begin
+    if starts(text, b"PERF_RECORD_", 12):
+        at += 12
+        while at < text.end and at - begin < NAME_BYTES and (65 <= text.data[at] <= 90 or is_digit(text.data[at]) or text.data[at] == 95):
+            at += 1
+        name.at, name.size = begin + 12, <int32_t> (at - begin - 12)
+        text.at = at
+        skip_blanks(text)
+        return RECORD_FORM
     while at < text.end and not is_blank(text.data[at]) and at - begin <= NAME_BYTES:
         if text.data[at] == 58 and at > begin and (at + 1 == text.end or is_blank(text.data[at + 1])):
             name.size = <int32_t> (at - begin)

@@ -64,7 +64,7 @@ def _is_text(head: bytes) -> bool:
     """Whether a line of it is an event as tracefs, trace-cmd report or perf script print it."""
     import numpy as np
 
-    from replay.ingest.text import dialect
+    from replay.ingest.textsurvey import dialect
 
     return dialect(np.frombuffer(head, np.uint8)) is not None
 

@@ -37,6 +37,9 @@ FLAGS: dict[str, tuple[str, dict[str, int]]] = {
         },
     ),
     "fl_type": ("uint8", {"F_RDLCK": 0, "F_WRLCK": 1, "F_UNLCK": 2}),
+    # How perf prints PROT_ and MAP_ bits, of which it keeps MAP_SHARED (1) or MAP_PRIVATE (2); and PERF_RECORD_MISC_COMM_EXEC.
+    "sharing": ("uint32", {f"{r}{w}{x}{s}": 1 + (s == "p") for r in "r-" for w in "w-" for x in "x-" for s in "sp"}),
+    "exec": ("uint16", {"exec": 1 << 13}),
     "mr_type": ("uint64", {"MEM_REG": 0, "SG_GAPS": 1, "DM": 2, "USER": 3, "DMA": 4, "INTEGRITY": 5}),
 }
 """Names that formats print for bits or values, joined by "|", and the field's type."""
@@ -189,6 +192,16 @@ FORMS: dict[str, dict[str, tuple[str, ...]]] = {
         "function": ("{function:str} <-- {parent:str}", "{function:str} <-{parent:str}", "{function:str}"),
     },
 }
+
+_MAPPED = "{pid:i32}/{tid:i32}: [{addr:u64}({len:u64}) @ {pgoff:u64}"
+RECORDS: dict[str, tuple[str, ...]] = {
+    "mmap2": (f"{_MAPPED} {{maj:u32x}}:{{min:u32x}} {{ino:u64}} {{ino_generation:u64}}]: {{flags:sharing}} {{filename:str}}",),
+    "mmap": (f"{_MAPPED}]: {{}} {{filename:str}}",),
+    "comm": ("{misc:exec}: {comm:str}:{pid:i32}/{tid:i32}",),
+    **dict.fromkeys(("fork", "exit"), ("({pid:i32}:{tid:i32}):({ppid:i32}:{ptid:i32})",)),
+    **dict.fromkeys(("lost", "lost_samples"), ("lost {lost:u64}",)),
+}
+"""Forms of perf's own records (tools/perf/util/event.c), which `perf script --show-mmap-events --show-task-events` prints."""
 
 SYSCALL_EXIT = ("{ret:i64x}",)
 """The form of every sys_exit_* event."""

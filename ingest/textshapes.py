@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from replay._ext import textfields
 from replay.ingest.records import OWN_COLUMNS
-from replay.ingest.textforms import FLAGS, FORMS, MULTILINE, SYSCALL_EXIT, SYSTEMS
+from replay.ingest.textforms import FLAGS, FORMS, MULTILINE, RECORDS, SYSCALL_EXIT, SYSTEMS
 from replay.ingest.textpatterns import GUESSED, STRING, FieldType, Part, Pattern, compile_parts, derive, field_type, form_parts, is_probe
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ def system_of(event: str) -> str:
     return next((system for prefix, system in SYSTEMS if event.startswith(prefix)), "text")
 
 
-def is_multiline(event: str) -> bool:
-    """Whether lines that are no events belong to the event before them."""
-    return event in MULTILINE or (system_of(event) == "text" and not event.startswith("funcgraph"))
+def is_multiline(system: str | None, event: str) -> bool:
+    """Whether lines that are no events belong to the event before them: prints, and what may be the function of one."""
+    system = system or system_of(event)
+    return system == "text" or (system == "ftrace" and event in MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,11 @@ class Shape:
     tries: int = 0
     uses: list[int] = field(default_factory=list)
     seen: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
-    unmatched: int = 0
 
-    def learn(self, payloads: Payloads) -> None:
+    def learn(self, payloads: Payloads) -> Matches:
         """Take note of more payloads of the event; derives patterns for those that fit none, as long as there are few."""
-        matched = self.match(payloads).matched
+        known = self.match(payloads)
+        matched = known.matched
         while self.tries < _MOST_TRIES and self.derived < _MOST_DERIVED and not matched.all():
             row = int(np.argmin(matched))
             self.tries += 1
@@ -97,8 +98,7 @@ class Shape:
                 self.patterns.pop()
             matched = matched.copy()
             matched[row] = 1
-            self.unmatched += 1
-        self.unmatched += int(np.count_nonzero(matched == 0))
+        return known
 
     def _derive(self, payload: bytes) -> bool:
         parts = derive(payload, bare_hex=self.bare_hex)
@@ -195,9 +195,9 @@ class Shape:
 def shape_of(kind_name: str, system: str | None, sample: bytes, *, bare_hex: bool = False) -> Shape:
     """The shape of an event by its name, perf's system if told, and one of its payloads."""
     event = _SAME_AS.get(kind_name, kind_name)
-    if is_probe(sample):
+    if is_probe(sample) and system != "perf":
         return Shape((system or ("uprobes" if sample.startswith(b"(0x") else "kprobes"), event), known=True)
-    own, forms = _FORMS.get(kind_name, (None, ()))
+    own, forms = ("perf", RECORDS.get(event, ())) if system == "perf" else _FORMS.get(kind_name, ("", ()))
     if event.startswith("sys_exit_"):
         forms = SYSCALL_EXIT
     shape = Shape((system or system_of(kind_name), event), known=bool(forms) and system in {None, own, "syscalls"}, bare_hex=bare_hex)

@@ -301,7 +301,7 @@ def test_lines_keep_their_order_and_times_that_go_back_are_counted(tmp_path: Pat
 
 
 def test_batches_have_one_schema_each_and_go_on_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("replay.ingest.text.BATCH_LINES", 3)
+    monkeypatch.setattr("replay.ingest.textsurvey.BATCH_LINES", 3)
     lines = [f"  x-1 [000] 1.00000{place}: odd: value={'0x10' if place < 7 else 'end'}\n" for place in range(10)]
     reader = opened(tmp_path, "".join(lines).replace("odd: value=0x10", "bprint: a\nb", 1))
     batches = [batch.tables for batch in reader.batches()]

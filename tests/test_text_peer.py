@@ -18,7 +18,8 @@ import pyarrow as pa
 import pytest
 
 from replay.ingest.lowering import Lowering
-from replay.ingest.records import TraceReader
+from replay.ingest.perfdata import open_perfdata
+from replay.ingest.records import RawBatch, TraceReader
 from replay.ingest.text import open_text
 from replay.ingest.tracecmd import open_tracecmd
 
@@ -33,11 +34,24 @@ SPANS = frozenset({"dur"})
 Tables = dict[str, pa.Table]
 
 
-def lowered(reader: TraceReader) -> Tables:
+def lowered(reader: TraceReader, without: str | None = None) -> Tables:
+    """`without`: a system whose tables are left out."""
     lowering = Lowering(reader.info, reader.losses)
     for batch in reader.batches():
-        lowering.add(batch)
+        lowering.add(RawBatch({name: table for name, table in batch.tables.items() if name[0] != without}))
     return lowering.finish().tables
+
+
+def script(trace: Path, folder: Path, *options: str) -> Path:
+    """What perf script prints, or skip."""
+    if shutil.which("perf") is None:
+        pytest.skip("perf is not installed")
+    shown = subprocess.run(["perf", "script", "-i", str(trace), *options], capture_output=True, check=False)
+    if shown.returncode != 0 or not shown.stdout:
+        pytest.skip(f"perf cannot read it: {shown.stderr.decode(errors='replace').strip()[:80]}")
+    path = folder / "script.txt"
+    path.write_bytes(shown.stdout)
+    return path
 
 
 def report(trace: Path, folder: Path, *options: str) -> Path:
@@ -142,3 +156,29 @@ def test_raw_tables_have_the_columns_of_the_binary(tmp_path: Path) -> None:
                     assert table[field.name].to_pylist() == theirs[field.name].to_pylist(), (event, field.name)
                     compared += 1
     assert compared > 50
+
+
+def test_a_perf_script_and_its_perf_data() -> None:
+    """The script shows the samples: not perf's own records of tasks and mappings, and threads without their process."""
+    binary = lowered(open_perfdata(recorded("ext4.perf.data")), without="perf")
+    text = lowered(open_text(recorded("ext4.perf-script.txt")))
+    assert binary["events"].num_rows > 11_000
+    assert_equal(binary, text, MICROSECOND, ignored=("seq", "tgid"))
+
+
+@pytest.mark.parametrize(
+    ("options", "precision_ns", "ignored"),
+    [
+        (("--ns", "-F", "comm,pid,tid,cpu,time,event,trace"), 0, ()),
+        (("-F", "comm,pid,tid,cpu,time,event,trace,period"), MICROSECOND, ()),
+        (("--ns", "-F", "tid,cpu,time,event,trace"), 0, ("tgid", "comm", "kthread")),
+        (("--ns", "-F", "comm,tid,time,event,trace"), 0, ("tgid", "cpu")),
+    ],
+)
+def test_a_perf_script_with_all_records_tells_all(
+    options: tuple[str, ...], precision_ns: int, ignored: tuple[str, ...], tmp_path: Path
+) -> None:
+    trace = recorded("ext4.perf.data")
+    text = open_text(script(trace, tmp_path, "--show-mmap-events", "--show-task-events", *options))
+    assert_equal(lowered(open_perfdata(trace)), lowered(text), precision_ns, ignored)
+    assert text.losses.count("unparsed_lines") == text.losses.count("unparsed_payloads") == 0
