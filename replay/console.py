@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -47,13 +48,32 @@ def output(path: str | None) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    draft = Path(f"{path}.part-{os.getpid()}")
     try:
-        with open(draft, "wb") as out:
+        with _whole(Path(path)) if _may_be_replaced(path) else open(path, "wb") as out:
             yield out
-        draft.replace(path)
     except OSError as error:
         raise ReplayError(f"cannot write: {error.strerror}", where=path) from None
+
+
+def _may_be_replaced(path: str) -> bool:
+    """Only files: a rename onto /dev/null or a named pipe would take its place."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return True
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A draft that takes the file's place at the end, with its permissions; where the path is a link, the place of its target."""
+    place = path.resolve()
+    draft = place.with_name(f"{place.name}.part-{os.getpid()}")
+    try:
+        with open(draft, "wb") as out:
+            if place.exists():
+                shutil.copymode(place, draft)
+            yield out
+        draft.replace(place)
     finally:
         draft.unlink(missing_ok=True)
 

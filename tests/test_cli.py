@@ -169,6 +169,25 @@ def test_wrong_requests_end_in_one_line_and_change_nothing(filled: Shell, args: 
     assert filled.tree() == before
 
 
+def test_output_file_keeps_its_permissions_and_a_link_its_place(filled: Shell, tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_text("old")
+    (tmp_path / "real.csv").chmod(0o600)
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    assert filled("sql", "select 1 as one", "--format", "csv", "-o", str(tmp_path / "link.csv")).status == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text() == "one\n1\n"
+    assert (tmp_path / "real.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_output_into_a_pipe_leaves_it_a_pipe(filled: Shell, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    assert filled("sql", "select 1 as one", "--format", "csv", "-o", str(tmp_path / "pipe")).status == 0
+    assert os.read(reader, 100) == b"one\n1\n"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize("args", [["report"], ["run"], ["sql", "select 1"], ["sql", "--views"], ["validate"]])
 def test_reading_commands_never_make_a_store(shell: Shell, args: list[str]) -> None:
     result = shell(*args)
