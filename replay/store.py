@@ -214,9 +214,9 @@ def _nearest(name: str, entries: Iterable[Entry]) -> str:
 def _marker_version(marker: Path) -> int:
     try:
         version = json.loads(marker.read_bytes())["version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         version = None
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise StoreError(f"{_MARKER} names no format version: not a store of this program", where=str(marker))
     return version
 
@@ -226,9 +226,18 @@ def _read_entry(kind: Kind, folder: Path) -> Entry | None:
         manifest = json.loads((folder / "manifest.json").read_bytes())
     except FileNotFoundError:
         return None
-    except ValueError:
-        raise StoreError("damaged manifest", where=str(folder / "manifest.json"), hint="remove this folder and do it again") from None
+    except (ValueError, RecursionError):
+        manifest = None
+    if not _is_manifest(kind, manifest):
+        raise StoreError("damaged manifest", where=str(folder / "manifest.json"), hint="remove this folder and do it again")
     return Entry(kind, folder.name.partition("=")[2], folder, manifest)
+
+
+def _is_manifest(kind: Kind, value: object) -> bool:
+    row = value.get("row") if isinstance(value, dict) else None
+    return isinstance(row, dict) and all(
+        isinstance(row.get(name), str) for name in (("source",) if kind == "traces" else ("policy", "trace"))
+    )
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -144,7 +144,15 @@ def test_foreign_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("marker", "message"), [('{"version": 2}', "format version 2"), ("{}", "no format version"), ("half", "no format version")]
+    ("marker", "message"),
+    [
+        ('{"version": 2}', "format version 2"),
+        ("{}", "no format version"),
+        ("half", "no format version"),
+        ('{"version": true}', "no format version"),
+        ('{"version": 0}', "no format version"),
+        ("[" * 100_000, "no format version"),
+    ],
 )
 def test_future_and_damaged_markers_are_refused(tmp_path: Path, marker: str, message: str) -> None:
     (tmp_path / "store.json").write_text(marker)
@@ -153,9 +161,10 @@ def test_future_and_damaged_markers_are_refused(tmp_path: Path, marker: str, mes
     assert os.listdir(tmp_path) == ["store.json"]
 
 
-def test_damaged_manifest_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"row": 5}', '{"row": {}}', "[" * 100_000, "\xff"])
+def test_damaged_manifest_is_named(tmp_path: Path, text: str) -> None:
     store = Store(tmp_path / "store", create=True)
-    (add_trace(store).path / "manifest.json").write_text("{")
+    (add_trace(store).path / "manifest.json").write_text(text, encoding="latin-1")
     with pytest.raises(StoreError, match=r"manifest\.json: damaged"):
         store.traces()
 
