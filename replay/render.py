@@ -23,7 +23,7 @@ _CSV_SPECIAL = re.compile('[",\r\n]')
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How a column looks in a text table. Lines of `title` are apart by "/"; `open_column` names the flag of an open end."""
+    """How a column looks in a text table. `title` may have several lines; `open_column` names the flag of an open end."""
 
     title: str
     unit: str = ""
@@ -45,7 +45,7 @@ def write(table: pa.Table, form: Format, out: IO[bytes], *, width: int | None = 
 def plain_table(table: pa.Table, *, width: int | None = None, limit: int | None = None) -> str:
     """A text table of values as they are; row by row where it would not fit the width."""
     shown = table if limit is None else table.slice(0, limit)
-    heads = {name: Head(name) for name in _unique(table.column_names)}
+    heads = {name: Head(printable(name)) for name in _unique(table.column_names)}
     rows = _rows(shown.rename_columns(list(heads)))
     text = text_table(heads, rows)
     if width is not None and rows and max(map(len, text.split("\n"))) > width:
@@ -57,7 +57,7 @@ def plain_table(table: pa.Table, *, width: int | None = None, limit: int | None 
 
 def text_table(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) -> str:
     """Columns under their heads: numbers to the right, text to the left, no lines but one below the heads."""
-    titles = {name: head.title.split("/") for name, head in heads.items()}
+    titles = {name: head.title.split("\n") for name, head in heads.items()}
     depth = max(map(len, titles.values()), default=1)
     right = {name: any(isinstance(row[name], int | float | Decimal) for row in rows) for name in heads}
     cells = [{name: _cell(row, name, head) for name, head in heads.items()} for row in rows]
@@ -99,10 +99,12 @@ def printable(text: str) -> str:
 
 
 def _row_by_row(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) -> str:
-    widest = max(map(len, heads))
+    widest = max(len(head.title) for head in heads.values())
     blocks = []
     for number, row in enumerate(rows, 1):
-        blocks.append(f"-- row {number}\n" + "".join(f"{name.ljust(widest)}  {_cell(row, name, head)}\n" for name, head in heads.items()))
+        blocks.append(
+            f"-- row {number}\n" + "".join(f"{head.title.ljust(widest)}  {_cell(row, name, head)}\n" for name, head in heads.items())
+        )
     return "".join(blocks)
 
 

@@ -171,7 +171,8 @@ def _column(key: str, doc: str) -> ReportColumn:
     match = _COLUMN.match(key)
     if not match:
         raise ValueError(f"'{key}': expected Column NAME [UNIT] \"TITLE\"")
-    return ReportColumn(match[1], Head(match[4] or match[1].replace("_", " "), match[2] or "", match[3] or ""), doc)
+    title = (match[4] or match[1].replace("_", " ")).replace("/", "\n")
+    return ReportColumn(match[1], Head(title, match[2] or "", match[3] or ""), doc)
 
 
 def _sections(entries: Sequence[Sequence[str]]) -> tuple[Section, ...]:

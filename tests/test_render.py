@@ -57,7 +57,7 @@ def test_parquet_round_trips_and_names_stay_unique() -> None:
 
 
 def test_text_table_aligns_numbers_right_and_text_left() -> None:
-    heads = {"name": Head("name"), "dur": Head("longest/wait", "ns", "open")}
+    heads = {"name": Head("name"), "dur": Head("longest\nwait", "ns", "open")}
     rows = [{"name": "a", "dur": 1_500_000, "open": False}, {"name": "bcdefg", "dur": 23_400_000_000, "open": True}]
     assert text_table(heads, rows) == (
         "                       longest\n"
@@ -76,6 +76,12 @@ def test_wide_rows_stand_one_below_the_other_on_a_narrow_terminal() -> None:
 
 def test_limit_says_what_it_hides() -> None:
     assert plain_table(pa.table({"a": range(23)}), limit=7).endswith("(7 of 23 rows; --limit 0 shows all)\n")
+
+
+def test_names_of_columns_are_shown_as_they_are_on_one_line() -> None:
+    table = pa.table({"wide\x1b[31m\n": [1], "a/b": [2]})
+    assert plain_table(table) == "wide\\x1b[31m\\n  a/b\n--------------  ---\n             1    2\n"
+    assert plain_table(table, width=10) == "-- row 1\nwide\\x1b[31m\\n  1\na/b             2\n"
 
 
 def test_text_from_a_trace_cannot_steer_the_terminal() -> None:
