@@ -17,19 +17,22 @@ from replay.ingest.canonical import OP_CODE, Canonical, Column, Files, assemble,
 from replay.ingest.losses import Losses
 from replay.ingest.records import TraceInfo
 from replay.ingest.registrations import Registrations
+from replay.ingest.slots import INDEX_END
 
 if TYPE_CHECKING:
     from replay.ingest.records import Progress
 
 # What a key may hold: (types, lowest, highest integer). null means "not told", except in `dur`: not ended.
 _INT64, _INT32, _UINT64 = (1 << 63) - 1, (1 << 31) - 1, (1 << 64) - 1
+# What the replay can count with: times below 2^61 ns, ranges of less than 2^31 pages, CPUs that a kernel could have.
+_TIME, _RANGE, _CPU = (1 << 61) - 1, (1 << 31) - 1, (1 << 16) - 1
 _KEYS: dict[str, tuple[frozenset[type], str, int, int]] = {
-    **{
-        key: (frozenset({int}), "a non-negative 64-bit integer", 0, _INT64)
-        for key in ("ts", "dur", "index", "bytes", "pfn", "block", "nblocks")
-    },
+    **{key: (frozenset({int}), "a non-negative 64-bit integer", 0, _INT64) for key in ("bytes", "pfn", "block", "nblocks")},
+    **{key: (frozenset({int}), "a time of 0 to 2^61 - 1 ns", 0, _TIME) for key in ("ts", "dur")},
+    "index": (frozenset({int}), "a page of a file, 0 to 2^51 - 2", 0, INDEX_END - 2),
+    "cpu": (frozenset({int}), "a CPU, 0 to 65535", 0, _CPU),
     "npages": (frozenset({int}), "a positive 64-bit integer", 1, _INT64),
-    **{key: (frozenset({int}), "a non-negative 32-bit integer", 0, _INT32) for key in ("tid", "tgid", "cpu")},
+    **{key: (frozenset({int}), "a non-negative 32-bit integer", 0, _INT32) for key in ("tid", "tgid")},
     **{key: (frozenset({int}), "an unsigned 64-bit integer", 0, _UINT64) for key in ("addr", "owner")},
     "result": (frozenset({int}), "a 64-bit integer", -_INT64 - 1, _INT64),
     **{key: (frozenset({str}), "a string", 0, 0) for key in ("op", "comm", "file", "device", "kind")},
@@ -176,6 +179,13 @@ def _is_wrong(value: object, types: frozenset[type], low: int, high: int) -> boo
     return type(value) not in types or (type(value) is int and not low <= value <= high)
 
 
+def _check_range(event: Event, source: _Input, row: int) -> None:
+    """A range whose every page counts, unlike that of a punch, which may reach to the end of any file."""
+    index, npages = event.get("index"), event.get("npages")
+    if index is not None and npages is not None and (npages > _RANGE or npages > INDEX_END - 1 - index):
+        raise source.error(row, f"npages: expected at most {min(_RANGE, INDEX_END - 1 - index)} pages from index {index}, found {npages}")
+
+
 @dataclass(slots=True)
 class _Lowered:
     """Rows of the events table while they are read: the current chunk as dicts, what is done as columns."""
@@ -214,6 +224,8 @@ class _Lowered:
             self.dax.add(event["file"])
         if op in _ONE_PAGE and event.get("npages") is None and event.get("index") is not None:
             event["npages"] = 1
+        if op in _ONE_PAGE or op == "mr_reg":
+            _check_range(event, source, row)
         if op in _REGISTERING or "mr" in event or "pin" in event:
             self.rows.extend(self.registrations.expand(event))
         else:

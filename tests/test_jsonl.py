@@ -174,10 +174,15 @@ def test_columns_that_only_some_chunks_have(tmp_path: Path, monkeypatch: pytest.
         (b'{"ts": 20, "op": "\xff"}', "expected a JSON object"),
         ('{"op": "exit"}', "ts: expected a time in nanoseconds, found none"),
         ('{"ts": 9, "op": "exit"}', "expected events in time order, found ts 9 after 10"),
-        ('{"ts": -1, "op": "exit"}', "ts: expected a non-negative 64-bit integer, found -1"),
-        ('{"ts": 1.5, "op": "exit"}', "ts: expected a non-negative 64-bit integer, found 1.5"),
-        ('{"ts": true, "op": "exit"}', "ts: expected a non-negative 64-bit integer, found true"),
-        ('{"ts": 9223372036854775808, "op": "exit"}', "ts: expected a non-negative 64-bit integer"),
+        ('{"ts": -1, "op": "exit"}', "ts: expected a time of 0 to 2^61 - 1 ns, found -1"),
+        ('{"ts": 1.5, "op": "exit"}', "ts: expected a time of 0 to 2^61 - 1 ns, found 1.5"),
+        ('{"ts": true, "op": "exit"}', "ts: expected a time of 0 to 2^61 - 1 ns, found true"),
+        ('{"ts": 2305843009213693952, "op": "exit"}', "ts: expected a time of 0 to 2^61 - 1 ns, found 2305843009213693952"),
+        ('{"ts": 20, "op": "fsync", "file": "f", "dur": 2305843009213693952}', "dur: expected a time"),
+        ('{"ts": 20, "op": "exit", "cpu": 2147483647}', "cpu: expected a CPU, 0 to 65535, found 2147483647"),
+        ('{"ts": 20, "op": "dirty", "file": "f", "index": 2251799813685247}', "index: expected a page of a file"),
+        ('{"ts": 20, "op": "dirty", "file": "f", "index": 2251799813685246, "npages": 2}', "expected at most 1 pages from index 225179"),
+        ('{"ts": 20, "op": "mr_reg", "mr": 1, "file": "f", "index": 0, "npages": 2147483648}', "npages: expected at most 2147483647 pages"),
         ('{"ts": 20, "op": "fork", "tid": 2147483648}', "tid: expected a non-negative 32-bit integer"),
         ('{"ts": 20, "op": "dirty", "file": "f", "index": 0, "npages": 0}', "npages: expected a positive 64-bit integer, found 0"),
         ('{"ts": 20, "op": "dirty", "file": 3, "index": 0}', "file: expected a string, found 3"),
@@ -201,8 +206,9 @@ def test_endless_line_is_refused(tmp_path: Path) -> None:
 
 
 def test_more_pages_than_memory_could_hold_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="touch 1099511627776 pages"):
-        read(tmp_path, {**REG, "index": 0, "npages": 1 << 40})
+    pins = [{**REG, "mr": number, "index": number << 31, "npages": (1 << 31) - 1} for number in range(9)]
+    with pytest.raises(TraceError, match=f"touch {9 * ((1 << 31) - 1)} pages"):
+        read(tmp_path, *pins)
 
 
 def test_missing_file_is_an_error_of_the_trace(tmp_path: Path) -> None:
