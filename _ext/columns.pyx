@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy
 
-from replay._ext.memory cimport bytes_between, read_32
+from replay._ext.memory cimport bytes_between, swap_items, word_32
 from replay._ext.rowgroups cimport Group, Row, RowGroups
 
 FIELD = 0
@@ -39,6 +39,7 @@ cdef struct Span:
     uint32_t width
     uint32_t item_bytes
     bint text
+    bint big_endian
 
 
 cdef inline void gather(const Job *job, const Row *rows, int64_t begin, int64_t end) noexcept nogil:
@@ -97,6 +98,8 @@ def scalars(RowGroups store not None, int group_number, list jobs not None):
                 end = begin + BLOCK_ROWS if group.count - begin > BLOCK_ROWS else group.count
                 for i in range(count):
                     gather(&plan[i], group.rows, begin, end)
+                    if store.big_endian and plan[i].kind == FIELD_KIND:
+                        swap_items(plan[i].out + begin * plan[i].width, end - begin, plan[i].width)
                 begin = end
     finally:
         free(plan)
@@ -126,7 +129,7 @@ cdef inline bint locate(const Span *span, const Row *row, const uint8_t **start,
     else:
         if where > row.bytes or row.bytes - where < 4:
             return False
-        loc = read_32(row.data + where)
+        loc = word_32(row.data + where, span.big_endian)
         where = (loc & 0xFFFF) + (where + 4 if span.place == 2 else 0)
         wanted = loc >> 16
         if where > row.bytes or row.bytes - where < wanted:
@@ -140,7 +143,7 @@ cdef inline bint locate(const Span *span, const Row *row, const uint8_t **start,
     return True
 
 
-cdef Span span_of(int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text) except *:
+cdef Span span_of(RowGroups store, int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text) except *:
     cdef Span span
     if place < 0 or place > 2 or item_bytes == 0:
         raise ValueError("not a place")
@@ -149,6 +152,7 @@ cdef Span span_of(int place, uint32_t offset, uint32_t width, uint32_t item_byte
     span.width = width
     span.item_bytes = item_bytes
     span.text = text
+    span.big_endian = store.big_endian
     return span
 
 
@@ -162,7 +166,7 @@ def measure(
     holds, so that a damaged file cannot blow up.
     """
     cdef Group *group = store.group_at(group_number)
-    cdef Span span = span_of(place, offset, width, item_bytes, text)
+    cdef Span span = span_of(store, place, offset, width, item_bytes, text)
     cdef const uint8_t *start = NULL
     cdef uint32_t size = 0
     cdef int64_t i, total = 0, nulls = 0
@@ -191,7 +195,7 @@ def copy(
 ):
     """Copy the values that `measure` found; True if every byte is ASCII."""
     cdef Group *group = store.group_at(group_number)
-    cdef Span span = span_of(place, offset, width, item_bytes, text)
+    cdef Span span = span_of(store, place, offset, width, item_bytes, text)
     cdef const uint8_t *start = NULL
     cdef uint32_t size = 0
     cdef int64_t i, j, begin, wanted
@@ -208,6 +212,8 @@ def copy(
                 with gil:
                     raise ValueError("offsets that were not measured on these rows")
             memcpy(&out[begin], start, wanted)
+            if span.big_endian:
+                swap_items(&out[begin], wanted // item_bytes, item_bytes)
         if text:
             for j in range(out.shape[0]):
                 seen |= out[j]

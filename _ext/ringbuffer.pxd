@@ -36,11 +36,13 @@ cdef class RingMerge:
     cdef int32_t stream_count
     cdef uint32_t header_bytes
     cdef uint32_t long_bytes
+    cdef bint big_endian
     cdef int64_t next_seq
     cdef int64_t held_bytes
     cdef list held
     cdef list current
 
+    cdef uint64_t read_long(self, const uint8_t *at) noexcept nogil
     cdef int advance(self, Cursor *cursor) noexcept nogil
     cdef bint open_page(self, Cursor *cursor) noexcept nogil
     cdef bint before(self, int32_t left, int32_t right) noexcept nogil

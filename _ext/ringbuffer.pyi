@@ -9,7 +9,9 @@ ALL_DONE: int
 
 @disjoint_base
 class RingMerge:
-    def __new__(cls, page_bytes: list[int], need_bytes: list[int], *, header_bytes: int, long_bytes: int) -> Self: ...
+    def __new__(
+        cls, page_bytes: list[int], need_bytes: list[int], *, header_bytes: int, long_bytes: int, big_endian: bool = False
+    ) -> Self: ...
     def set_type(self, event_type: int, group: int) -> None: ...
     def set_clock(
         self,

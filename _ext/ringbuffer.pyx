@@ -5,7 +5,8 @@ A page, as the kernel writes it (kernel/trace/ring_buffer.c; libtraceevent reads
     u64 time stamp | long commit | entries ... | [long lost events] | unused
                      bits 0..26 bytes of entries, bit 31 events were lost before this page, bit 30 their number is stored
 
-An entry starts with a u32: bits 0..4 type_len, bits 5..31 time since the previous entry.
+An entry starts with a u32: bits 0..4 type_len, bits 5..31 time since the previous entry. On a big-endian machine, where
+the compiler lays out bit fields from the top, type_len is bits 27..31 and the time bits 0..26.
 
     0        data: u32 length (counting itself), payload
     1..28    data: 4 * type_len bytes of payload
@@ -22,10 +23,11 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from replay._ext.clock cimport Clock, Sample, nanoseconds
-from replay._ext.memory cimport bytes_between, read_16, read_32, read_64, wrap_add
+from replay._ext.memory cimport bytes_between, word_16, word_32, word_64, wrap_add
 from replay._ext.rowgroups cimport Row, RowGroups
 
 cdef uint32_t COMMIT_MASK = (1 << 27) - 1
+cdef uint32_t DELTA_MASK = (1 << 27) - 1
 cdef uint64_t LOST = 1 << 31
 cdef uint64_t LOST_STORED = 1 << 30
 cdef uint64_t TOP_TIME_BITS = <uint64_t> 0xF8 << 56
@@ -48,14 +50,15 @@ cdef inline void give_up_page(Cursor *cursor) noexcept nogil:
 cdef class RingMerge:
     """Streams are numbered in the order in which equal times are merged."""
 
-    def __cinit__(self, list page_bytes, list need_bytes, *, uint32_t header_bytes, uint32_t long_bytes):
+    def __cinit__(self, list page_bytes, list need_bytes, *, uint32_t header_bytes, uint32_t long_bytes, bint big_endian=False):
         cdef int i
         if long_bytes not in (4, 8) or header_bytes < 8 + long_bytes:
             raise ValueError("a page header holds a u64 and a long")
         self.stream_count = len(page_bytes)
-        self.store = RowGroups([max(2, need) for need in need_bytes])
+        self.store = RowGroups([max(2, need) for need in need_bytes], big_endian=big_endian)
         self.header_bytes = header_bytes
         self.long_bytes = long_bytes
+        self.big_endian = big_endian
         self.cursors = <Cursor *> calloc(self.stream_count + 1, sizeof(Cursor))
         self.heap = <int32_t *> calloc(self.stream_count + 1, sizeof(int32_t))
         self.group_of_type = <int32_t *> malloc(TYPES * sizeof(int32_t))
@@ -171,13 +174,13 @@ cdef class RingMerge:
         cursor.at = cursor.stop = page + size
         if size < self.header_bytes:
             return True
-        cdef uint64_t flags = read_64(page + 8) if self.long_bytes == 8 else read_32(page + 8)
+        cdef uint64_t flags = self.read_long(page + 8)
         cdef uint32_t commit = flags & COMMIT_MASK
         cdef uint32_t holds = size - self.header_bytes
         if commit > cursor.page_bytes - self.header_bytes:
             cursor.bad_bytes += size
             return True
-        cursor.raw_ts = read_64(page)
+        cursor.raw_ts = word_64(page, self.big_endian)
         cursor.at = page + self.header_bytes
         cursor.cut = commit > holds
         cursor.stop = cursor.at + (holds if cursor.cut else commit)
@@ -185,12 +188,15 @@ cdef class RingMerge:
         if flags & LOST:
             lost = 0
             if flags & LOST_STORED and not cursor.cut and holds - commit >= self.long_bytes:
-                lost = read_64(cursor.stop) if self.long_bytes == 8 else read_32(cursor.stop)
+                lost = self.read_long(cursor.stop)
             if lost == 0 or lost >= ABSURD_LOSS:
                 cursor.lost_unknown += 1
             else:
                 cursor.lost_events += lost
         return True
+
+    cdef inline uint64_t read_long(self, const uint8_t *at) noexcept nogil:
+        return word_64(at, self.big_endian) if self.long_bytes == 8 else word_32(at, self.big_endian)
 
     cdef int advance(self, Cursor *cursor) noexcept nogil:
         """To the next record; 0 at the end of the segment. Every turn of the loop consumes bytes."""
@@ -198,6 +204,7 @@ cdef class RingMerge:
         cdef uint64_t delta
         cdef int64_t left
         cdef const uint8_t *data
+        cdef bint big_endian = self.big_endian
         while True:
             left = bytes_between(cursor.at, cursor.stop)
             if left < 4:
@@ -206,9 +213,9 @@ cdef class RingMerge:
                 if not self.open_page(cursor):
                     return 0
                 continue
-            head = read_32(cursor.at)
-            kind = head & 31
-            delta = head >> 5
+            head = word_32(cursor.at, big_endian)
+            kind = head >> 27 if big_endian else head & 31
+            delta = head & DELTA_MASK if big_endian else head >> 5
             if 0 < kind <= 28:
                 length = kind * 4
                 data = cursor.at + 4
@@ -220,7 +227,7 @@ cdef class RingMerge:
                 if left < 8:
                     give_up_page(cursor)
                     continue
-                length = read_32(cursor.at + 4)
+                length = word_32(cursor.at + 4, big_endian)
                 if kind >= 30:
                     delta += <uint64_t> length << 27
                     cursor.raw_ts = delta | (cursor.raw_ts & TOP_TIME_BITS) if kind == 31 else wrap_add(cursor.raw_ts, delta)
@@ -246,7 +253,7 @@ cdef class RingMerge:
                 continue
             cursor.data = data
             cursor.bytes = length
-            cursor.group = self.group_of_type[read_16(data)]
+            cursor.group = self.group_of_type[word_16(data, big_endian)]
             cursor.ts = nanoseconds(&cursor.clock, cursor.raw_ts)
             return 1
 

@@ -22,6 +22,7 @@ cdef class RowGroups:
     cdef Group *groups
     cdef int32_t group_count
     cdef int64_t batch_rows
+    cdef bint big_endian     # the numbers in the payloads
 
     cdef Group *group_at(self, int group) except NULL
     cdef Row *new_row(self, int32_t group) noexcept nogil

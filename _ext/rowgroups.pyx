@@ -8,10 +8,11 @@ from libc.stdlib cimport calloc, free, realloc
 
 
 cdef class RowGroups:
-    def __cinit__(self, list need_bytes):
+    def __cinit__(self, list need_bytes, *, bint big_endian=False):
         """`need_bytes`: for each group the least size of a record that can be a row of it."""
         cdef int i
         self.group_count = len(need_bytes)
+        self.big_endian = big_endian
         self.groups = <Group *> calloc(self.group_count + 1, sizeof(Group))
         if self.groups == NULL:
             raise MemoryError

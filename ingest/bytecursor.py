@@ -11,7 +11,8 @@ from replay.errors import TraceError
 class ByteCursor:
     """A position in `data`. Running over the end raises TraceError with the offset in the file.
 
-    `base` is the file offset of data[0]; for a section that was compressed it is where the section is, and `fixed` is set.
+    `base` is the file offset of data[0]; for a section that was compressed it is where the section is, and `fixed` is set. Numbers
+    are little-endian unless `big_endian` says otherwise.
     """
 
     path: str
@@ -19,6 +20,7 @@ class ByteCursor:
     at: int = 0
     base: int = 0
     fixed: bool = False
+    big_endian: bool = False
 
     @property
     def offset(self) -> int:
@@ -38,7 +40,12 @@ class ByteCursor:
         return self.data[begin : self.at]
 
     def number(self, size: int, what: str) -> int:
-        return int.from_bytes(self.take(size, what), "little")
+        return int.from_bytes(self.take(size, what), "big" if self.big_endian else "little")
+
+    def part(self, size: int, what: str) -> ByteCursor:
+        """A cursor of its own over the next `size` bytes, which this one steps over."""
+        base = self.offset
+        return ByteCursor(self.path, self.take(size, what), base=base, fixed=self.fixed, big_endian=self.big_endian)
 
     def string(self, what: str, limit: int = 4096) -> str:
         """A NUL-terminated string."""

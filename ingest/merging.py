@@ -30,6 +30,7 @@ class Merging:
             [form.need_bytes for form in self.formats],
             header_bytes=container.header_bytes,
             long_bytes=container.long_bytes,
+            big_endian=container.big_endian,
         )
         for group, form in enumerate(self.formats):
             self.merge.set_type(form.id, group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from replay.errors import TraceError
 from replay.ingest.sections import decompress
@@ -32,6 +33,7 @@ class PageSource:
     size: int
     page_bytes: int
     compression: str
+    big_endian: bool = False
     lost: dict[str, int] = field(default_factory=dict)
 
     def segments(self) -> Iterator[Segment]:
@@ -54,13 +56,14 @@ class PageSource:
         if not self.size:
             return
         stretch = self.data[self.offset : self.offset + self.size + 4]
-        count, at = int.from_bytes(stretch[:4], "little"), 4
+        order: Literal["little", "big"] = "big" if self.big_endian else "little"
+        count, at = int.from_bytes(stretch[:4], order), 4
         for _ in range(count):
             if len(stretch) - at < 8:
                 self._count_cut(at + 8 - len(stretch), len(stretch))
                 return
-            packed_bytes = int.from_bytes(stretch[at : at + 4], "little")
-            plain_bytes = int.from_bytes(stretch[at + 4 : at + 8], "little")
+            packed_bytes = int.from_bytes(stretch[at : at + 4], order)
+            plain_bytes = int.from_bytes(stretch[at + 4 : at + 8], order)
             at += 8
             if plain_bytes > min(_MAX_CHUNK_PAGES * self.page_bytes, _MAX_CHUNK_BYTES):
                 where = self.offset + at - 8

@@ -25,7 +25,7 @@ def open_section(file: ByteCursor, offset: int, compression: str, *, header_only
 
     u16 id | u16 flags (1: compressed) | u32 description | u64 size | compressed: u32 size, u32 decompressed size | bytes
     """
-    cursor = ByteCursor(file.path, file.data)
+    cursor = ByteCursor(file.path, file.data, big_endian=file.big_endian)
     cursor.go(offset, "a section")
     number = cursor.number(2, "a section header")
     compressed = bool(cursor.number(2, "a section header") & _COMPRESSED)
@@ -34,8 +34,7 @@ def open_section(file: ByteCursor, offset: int, compression: str, *, header_only
     if header_only:
         return Section(number, compressed, cursor)
     if not compressed:
-        begin = cursor.offset
-        return Section(number, False, ByteCursor(file.path, cursor.take(size, f"section {number}"), base=begin))
+        return Section(number, False, cursor.part(size, f"section {number}"))
     packed_bytes, plain_bytes = cursor.number(4, "a compressed section"), cursor.number(4, "a compressed section")
     if plain_bytes > min(_MAX_SECTION_BYTES, _MAX_RATIO * packed_bytes + (1 << 16)):
         raise cursor.error(f"section {number} decompresses from {packed_bytes} to {plain_bytes} bytes, which cannot be right")
@@ -43,7 +42,7 @@ def open_section(file: ByteCursor, offset: int, compression: str, *, header_only
     plain = decompress(compression, packed, plain_bytes)
     if plain is None:
         raise TraceError(file.path, offset, f"section {number} cannot be decompressed ({compression})")
-    return Section(number, True, ByteCursor(file.path, plain, base=offset, fixed=True))
+    return Section(number, True, ByteCursor(file.path, plain, base=offset, fixed=True, big_endian=file.big_endian))
 
 
 def decompress(compression: str, packed: memoryview, plain_bytes: int) -> memoryview | None:

@@ -48,6 +48,7 @@ class TraceCmdReader:
                 place.size,
                 buffer.page_bytes,
                 compression if buffer.compressed else "none",
+                self.container.big_endian,
             )
             for buffer in self.container.buffers
             for place in buffer.cpus

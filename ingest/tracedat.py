@@ -47,6 +47,7 @@ class Container:
     path: str
     version: int = 0
     compression: str = "none"
+    big_endian: bool = False
     page_bytes: int = 0
     long_bytes: int = 8
     header_bytes: int = 16
@@ -72,10 +73,12 @@ def read_container(path: str, data: memoryview) -> Container:
     version = cursor.string("the file version", 16)
     if version not in ("6", "7"):
         raise cursor.error(f"trace.dat version {version!r} is not supported (6 and 7 are)")
-    if cursor.number(1, "the byte order") != 0:
-        raise cursor.error("big-endian traces are not supported")
+    order = cursor.number(1, "the byte order")
+    if order > 1:
+        raise cursor.error(f"expected byte order 0 or 1, found {order}")
+    cursor.big_endian = order == 1
     cursor.number(1, "the size of a long")  # of the recorder's user space; the kernel's is in header_page
-    container = Container(path, int(version), page_bytes=_page_bytes(cursor))
+    container = Container(path, int(version), page_bytes=_page_bytes(cursor), big_endian=cursor.big_endian)
     if container.version == 6:
         _read_v6(container, cursor)
     else:
@@ -120,7 +123,7 @@ def _read_flyrecord(container: Container, cursor: ByteCursor, options: Options, 
     kind = cursor.text(10, "the kind of data")
     if kind.startswith("options"):
         while (option := cursor.number(2, "an option")) != Option.DONE:
-            read_option(options, option, _sub_cursor(cursor, cursor.number(4, "the size of an option")), version=6)
+            read_option(options, option, cursor.part(cursor.number(4, "the size of an option"), "an option"), version=6)
         if options.cpus is not None:
             container.cpus = options.cpus
         kind = cursor.text(10, "the kind of data")
@@ -181,7 +184,7 @@ def _read_options_v7(options: Options, section: Section) -> int:
     """The offset of the next options section, 0 after the last."""
     while True:
         option = section.cursor.number(2, "an option")
-        data = _sub_cursor(section.cursor, section.cursor.number(4, "the size of an option"))
+        data = section.cursor.part(section.cursor.number(4, "the size of an option"), "an option")
         if option == Option.DONE:
             return data.number(8, "the offset of the next options")
         read_option(options, option, data, version=7)
@@ -228,11 +231,6 @@ def _cpu_count(cursor: ByteCursor) -> int:
     if count > MAX_CPUS:
         raise cursor.error(f"{count} CPUs cannot be right")
     return count
-
-
-def _sub_cursor(cursor: ByteCursor, size: int) -> ByteCursor:
-    base = cursor.offset
-    return ByteCursor(cursor.path, cursor.take(size, "an option"), base=base, fixed=cursor.fixed)
 
 
 def _read_header_info(container: Container, cursor: ByteCursor) -> None:

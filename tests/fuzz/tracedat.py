@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builders import tracedat as make
-from builders.events import FORMATS, START, opened, trace, wake
+from builders.events import FORMATS, START, opened, recording, trace, wake
 
 from fuzz import reading
 from fuzz.workloads import RECORDS, excerpt, recorded
@@ -48,6 +48,9 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     for name, what in (("small", small), ("rich", rich), ("long4", trace(make.page(START, entries, long_bytes=4), long_bytes=4))):
         yield f"{name}-v6", make.version_6(what)
         yield f"{name}-v7", make.version_7(what)
+    yield "big-endian-v6", make.version_6(recording(">", 4))
+    yield "big-endian-v7", make.version_7(recording(">"))
+    yield "big-endian-zlib", make.version_7(recording(">"), "zlib")
     yield "small-zlib", make.version_7(small, "zlib")
     yield "small-zstd", make.version_7(rich, "zstd")
     for name, records in RECORDS.items():
