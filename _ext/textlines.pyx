@@ -35,7 +35,7 @@ cdef enum:
     PERF_GRAMMAR = 2
     NAME_CAPACITY = 4096
     SLOTS = 8192
-    PAYLOAD_BYTES = 1 << 30
+    PAYLOAD_BYTES = 1073741824
 
 cdef enum Stop:
     AT_END = 0

@@ -106,7 +106,7 @@ def _selected(mapping: Mapping, batch: pa.RecordBatch) -> pa.RecordBatch:
     name, bits = mapping.only
     if name not in _usable(batch.schema)[0]:
         return batch.slice(0, 0)
-    return batch.filter(pa.array(_numbers(batch, name).astype(np.int64) & bits != 0))
+    return batch.filter(pa.array(_numbers(batch, name).astype(np.uint64) & np.uint64(bits) != 0))
 
 
 def _numbers(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
