@@ -378,8 +378,8 @@ cdef int _map(State state, Task *task, Record *record) except -1 nogil:
         segment.key = state.key(KEY_DEVICE, record.dev, record.ino)
         row.file, row.index = segment.key, segment.pgoff
         row.source, row.confidence = SOURCE_MAPPING, 90
-        # perf (index is 1) tells what the kernel knows of the file.
-        if segment.kind == MAP_PRIVATE_FILE or record.index == 1:
+        # perf (index is 1) tells what the kernel knows of the file; shared anonymous memory is one without a device of its own.
+        if segment.kind == MAP_PRIVATE_FILE or (record.index == 1 and record.dev >> 20):
             state.keys[segment.key].direct = 1
     elif segment.kind == MAP_SHARED_FILE:
         segment.kind = MAP_ANONYMOUS

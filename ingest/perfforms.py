@@ -107,7 +107,7 @@ def _add_side(forms: Forms, kind: int, trailer: Sequence[Field]) -> None:
 def _add_event(forms: Forms, name: str, sample: SampleForm, form: Format | None, raw: bool) -> list[int]:
     """Its table; returns the groups of the parts in the order of _ext/perfrecords.pxd."""
     prefix = "sample_" if form else ""
-    content = form.fields if form else (array("raw", 0, 1),) if raw else ()
+    content = (*form.fields, *_undeclared(form)) if form else (array("raw", 0, 1),) if raw else ()
     head, chain, middle, tail = (
         forms.part(fields, prefix=prefix) if fields else None for fields in (sample.head, sample.chain, sample.middle, sample.tail)
     )
@@ -117,6 +117,13 @@ def _add_event(forms: Forms, name: str, sample: SampleForm, form: Format | None,
     parts = [part for part in (payload, head, chain, middle, tail) if part is not None]
     forms.table(form.system if form else SYSTEM, form.name if form else name, parts)
     return [-1 if part is None else part.group for part in (head, chain, payload, middle, tail)]
+
+
+def _undeclared(form: Format) -> tuple[Field, ...]:
+    """Events of LinuxTracepoints (eventheader_tracepoint.h) describe themselves behind the fields that their format declares."""
+    if form.system == "user_events" and form.fields and any(field.name == "eventheader_flags" for field in form.fields):
+        return (array("payload", max(field.offset + field.bytes for field in form.fields), 1),)
+    return ()
 
 
 def _fields(layout: str) -> list[Field]:
