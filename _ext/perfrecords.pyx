@@ -149,9 +149,10 @@ cdef class PerfRecords:
         layout.head_bytes, layout.trailer_bytes = told["head_bytes"], told["trailer_bytes"]
         layout.id_at, layout.tid_at, layout.time_at, layout.cpu_at = told["head"]
         layout.trailer_id_at, layout.trailer_time_at, layout.trailer_cpu_at = told["trailer"]
-        if layout.head_bytes < HEADER or max(layout.id_at, layout.tid_at, layout.time_at, layout.cpu_at) > <int64_t>layout.head_bytes - 8:
+        if layout.head_bytes < HEADER or max(layout.id_at, layout.tid_at, layout.time_at, layout.cpu_at) + 8 > <int64_t>layout.head_bytes:
             raise ValueError("a field outside of the sample's head")
-        if max(layout.trailer_id_at, layout.trailer_time_at, layout.trailer_cpu_at) > <int64_t>layout.trailer_bytes - 8:
+        j = max(layout.trailer_id_at, layout.trailer_time_at, layout.trailer_cpu_at)
+        if j >= 0 and j + 8 > <int64_t>layout.trailer_bytes:
             raise ValueError("a field outside of the trailer")
         for j in range(PARTS):
             layout.groups[j] = told["groups"][j]

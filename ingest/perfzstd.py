@@ -9,9 +9,12 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import IO
 
 import pyarrow as pa
+
+Buffer = bytes | memoryview
 
 MOST_RATIO = 1024
 """The decompressed bytes are at most so many times the compressed ones, and go to a temporary file, not to memory."""
@@ -46,39 +49,63 @@ def _split(data: memoryview) -> Iterator[memoryview]:
     yield data[begin:]
 
 
+@dataclass(slots=True)
+class _Source:
+    """Gives a decompressor one piece at a time, so that an error in one does not take those before it along."""
+
+    pieces: Sequence[Buffer]
+    next: int = 0
+    closed: bool = False
+
+    def read(self, _: int = -1) -> Buffer:
+        if self.next >= len(self.pieces):
+            return b""
+        self.next += 1
+        return self.pieces[self.next - 1]
+
+    def tell(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.closed = True
+
+
 def decompress(packed: Sequence[memoryview]) -> tuple[memoryview, int]:
     """The decompressed bytes as far as they can be had, and how many compressed bytes are left over."""
-    stream = b"".join(packed)
-    most_bytes = MOST_RATIO * len(stream) + _STEP
+    packed = [piece for piece in packed if len(piece)]
     with tempfile.TemporaryFile(prefix="replay-") as file:
-        _, used = _copy(stream + _LAST_BLOCK, file, most_bytes)
+        used = _copy(packed, file, MOST_RATIO * sum(map(len, packed)))
+        left = sum(map(len, packed[used:]))
         size = file.tell()
         if size == 0:
-            return memoryview(b""), len(stream) - min(used, len(stream))
+            return memoryview(b""), left
         file.flush()
-        return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)), max(0, len(stream) - used)
+        return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)), left
 
 
-def _copy(stream: bytes, file: IO[bytes], most_bytes: int) -> tuple[bool, int]:
-    """Whether all went well, and how many bytes of the stream were taken."""
-    source = pa.BufferReader(stream)
-    reader = pa.CompressedInputStream(source, "zstd")
+def _copy(packed: Sequence[memoryview], file: IO[bytes], most_bytes: int) -> int:
+    """How many of the pieces were decompressed whole."""
     step = _STEP
+    source, reader = _open(packed, 0)
     while file.tell() < most_bytes:
         try:
             piece = reader.read(step)
         except OSError:
             if step == _SMALL_STEP:
-                return False, source.tell()
-            # The piece in which the error lies begins well: take it again, in the least units a record consists of.
-            source = pa.BufferReader(stream)
-            reader = pa.CompressedInputStream(source, "zstd")
-            done = 0
-            while done < file.tell():
-                done += len(reader.read(min(_STEP, file.tell() - done)))
+                return min(source.next - 1, len(packed))
+            # What was read together with the error is lost: take it again, in the least units a record consists of.
+            source, reader = _open(packed, file.tell())
             step = _SMALL_STEP
             continue
         if not piece:
-            return True, len(stream)
+            return len(packed)
         file.write(piece)
-    return False, source.tell()
+    return min(source.next, len(packed))
+
+
+def _open(packed: Sequence[memoryview], begin: int) -> tuple[_Source, pa.CompressedInputStream]:
+    source = _Source([*packed, _LAST_BLOCK])
+    reader = pa.CompressedInputStream(pa.PythonFile(source, "r"), "zstd")
+    while begin and (piece := reader.read(min(_STEP, begin))):
+        begin -= len(piece)
+    return source, reader
