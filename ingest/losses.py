@@ -169,6 +169,13 @@ COUNTERS = (
         "Expected for direct IO that completes in an interrupt; record the pin probes from before the workload starts.",
     ),
     Counter(
+        "waits_without_pin",
+        "warning",
+        "layout_wait of the recorded kernel on a file that no pin of the trace holds at that time",
+        "Waits of the recorded kernel for a page whose pin the trace does not hold: the policies that do not wait show nothing for it.",
+        "Record what takes pages without a pin probe too: direct IO holds them by plain references (get_user_pages_fast).",
+    ),
+    Counter(
         "remote_accesses_unresolved",
         "warning",
         "identity",

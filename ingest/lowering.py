@@ -106,11 +106,13 @@ class Lowering:
         self.chunks = []
         events = rows.events(found)
         self._count_pages(events)
+        held = _pins(np.frombuffer(pins, PIN), found, info)
+        self._count_waits(events, held)
         dax = np.zeros(len(found.names), bool)
         dax[sorted(found.dax)] = True
         tracepoints = [(*name, count, mapping.op if (mapping := self.mappings[name]) else None) for name, count in self.counts.items()]
         mrs = _regions(np.frombuffer(regions, REGION), found, info)
-        return assemble(events, Files(found.names, dax), mrs, _pins(np.frombuffer(pins, PIN), found, info), tracepoints, info, self.losses)
+        return assemble(events, Files(found.names, dax), mrs, held, tracepoints, info, self.losses)
 
     def _count(self, counts: list[int]) -> None:
         for (name, total), count in zip(_COUNTERS, counts, strict=True):
@@ -123,6 +125,25 @@ class Lowering:
         pages = np.isin(events["op"].data, [OP_CODE[op] for op in _PAGE_OPS])
         self.losses.add("events_without_file", int(np.count_nonzero(pages & (events["file"].data < 0))))
         self.losses.of("events_without_file", int(np.count_nonzero(pages)))
+
+    def _count_waits(self, events: dict[str, Column], pins: dict[str, Column]) -> None:
+        """The kernel waits for busy DAX pages only: where no pin of ours explains one, ours are not all."""
+        waits = np.flatnonzero(events["op"].data == OP_CODE["layout_wait"])
+        file, ts = events["file"].data[waits], events["ts"].data[waits]
+        ended = np.where(pins["ts_unpin"].data < 0, np.iinfo(np.int64).max, pins["ts_unpin"].data)
+        held = _until(pins["file"].data, pins["ts_pin"].data, file, ts) - _until(pins["file"].data, ended, file, ts)
+        if len(waits):
+            self.losses.add("waits_without_pin", int(np.count_nonzero((file < 0) | (held <= 0))))
+            self.losses.of("waits_without_pin", len(waits))
+
+
+def _until(file: NDArray[Any], ts: NDArray[Any], of_file: NDArray[Any], until: NDArray[Any]) -> NDArray[np.int64]:
+    """For each (of_file, until) the number of (file, ts) not behind it in the order of files, then times."""
+    asked = np.repeat((0, 1), (len(file), len(until)))
+    order = np.lexsort((asked, np.append(ts, until), np.append(file, of_file)))
+    before = np.empty(len(order), np.int64)
+    before[order] = np.cumsum(1 - asked[order])
+    return before[len(file) :]
 
 
 def _tasks(tids: NDArray[Any], info: TraceInfo) -> dict[str, Column]:

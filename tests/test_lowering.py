@@ -260,12 +260,24 @@ def scan(tid: int, page: int) -> list[tuple[str, int, dict[str, int]]]:
 def test_layout_wait_lasts_until_the_next_scan_finds_no_page() -> None:
     punch = on_file("ext4_punch_hole", 10, offset=0, len=4096, mode=3)
     records = [on_file("dax_pte_fault", 10, pgoff=0), punch, *scan(10, 0xFF98), *scan(10, 0), dirtied(11, 0), *scan(11, 0xFF98)]
-    canonical, _ = lower(records)
+    canonical, counters = lower(records)
+    assert counters["waits_without_pin"] == 2
     assert rows(canonical, "events", "ts", "tid", "file", "index", "npages", "dur", "open", "busy", "dax", op="layout_wait") == [
         (3000, 10, FILE, 0, None, 2000, False, True, True),
         (8000, 11, FILE, 0, None, None, True, True, True),
     ]
     assert rows(canonical, "files", "file", "dax") == [(FILE, True)]
+
+
+def test_layout_wait_for_a_pin_of_the_trace_is_explained() -> None:
+    pin = [("pin_user_pages_fast", 10, {"start": BASE, "nr_pages": 1, "gup_flags": 1}), ("pin_user_pages_fast_ret", 10, {"ret": 1})]
+    unpin = ("unpin_user_pages", 10, {"pages": 1, "npages": 1})
+    punch = on_file("ext4_punch_hole", 11, offset=0, len=4096, mode=3)
+    records = [mmap(10, BASE, 16), on_file("dax_pte_fault", 10, pgoff=0), *pin, punch, *scan(11, 0xFF98), unpin, *scan(11, 0)]
+    _, counters = lower(records)
+    assert counters.get("waits_without_pin", 0) == 0
+    _, counters = lower([*records, punch, *scan(11, 0xFF98)])
+    assert counters["waits_without_pin"] == 1
 
 
 def test_layout_wait_that_only_a_kill_ends_stays_open() -> None:
