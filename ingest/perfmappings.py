@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from replay.ingest.sources import Mapping, clone_flags, constant, device, first_page, has, shared
 
-_ANY_BIT = -1
+_ANY_BIT = (1 << 64) - 1
 # PERF_RECORD_MISC_COMM_EXEC of include/uapi/linux/perf_event.h: the thread has its name from a new program.
 _COMM_EXEC = 1 << 13
 
