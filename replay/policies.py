@@ -86,6 +86,8 @@ BUILTIN = (
 )
 BY_NAME = {policy.name: policy for policy in BUILTIN}
 DEFAULT = BY_NAME["none"]
+# Of a file of policies; a device has no end.
+_MOST_BYTES = 1 << 20
 
 
 def compose(left: Policy, right: Policy) -> Policy:
@@ -144,6 +146,8 @@ def _from_table(name: str, table: Mapping[str, object]) -> Policy:
             raise UsageError(f"policy {name}: {key!r} is no decision", hint=suggest(key, fields))
     if "+" in name or not name:
         raise UsageError(f"policy {name!r}: a name is not empty and has no +")
+    if name in BY_NAME:
+        raise UsageError(f"policy {name}: the name is that of a built-in policy", hint="choose another")
     admit = table.get("admit", list(DEFAULT.admit))
     rules = [admit] if isinstance(admit, str) else admit
     params = table.get("params", {})
@@ -168,7 +172,11 @@ def _from_table(name: str, table: Mapping[str, object]) -> Policy:
 def read_policies(path: str | Path) -> dict[str, Policy]:
     """User policies of a TOML file: one table [policy.NAME] each, naming decisions and parameters."""
     try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise UsageError(f"{path}: expected a TOML file of at most {_MOST_BYTES} bytes")
+        document = tomllib.loads(text.decode())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

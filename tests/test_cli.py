@@ -262,6 +262,17 @@ def test_own_policies_from_a_file(filled: Shell, tmp_path: Path) -> None:
     assert filled("report", "--policy", "mine").status == 0
 
 
+def test_a_policy_that_was_changed_between_runs_is_not_summed_with_itself(filled: Shell, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    for choice in ("write", "bounce"):
+        own.write_text(f'[policy.mine]\nwriteback = "{choice}"\n')
+        assert filled("run", "--policy", "mine", "--policy-file", str(own)).status == 0
+    rows = json.loads(filled("report", "--policy", "mine", "--format", "json").out)
+    assert [row["settings"] for row in rows] == ["writeback=bounce", "writeback=write"]
+    (none,) = json.loads(filled("report", "--policy", "none", "--format", "json").out)
+    assert (none["settings"], rows[1]["at_risk_pages"]) == ("", none["at_risk_pages"])
+
+
 def test_store_from_the_environment_and_before_the_command(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

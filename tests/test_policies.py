@@ -112,6 +112,8 @@ def test_policies_of_a_file(tmp_path: Path) -> None:
         ("[policy.x.params]\n'lease.ap' = '1ms'", "did you mean lease.app"),
         ("[policy.x.params]\n'lease.app' = '1 fortnight'", "is not a duration"),
         ("[policy.'a+b']\nwriteback = 'hold'", "has no +"),
+        ("[policy.none]\nwriteback = 'hold'", "is that of a built-in policy"),
+        ("#" * (1 << 20) + "\n", "at most 1048576 bytes"),
         ("policy = 3", "no policies"),
         ("[policy", "mine.toml: "),
     ],
