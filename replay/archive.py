@@ -16,6 +16,12 @@ class Archive:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._store = Store(path)
 
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held open between questions."""
+
     def __repr__(self) -> str:
         return f"replay.open({os.fspath(self._store.path)!r})"
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +40,19 @@ def test_every_command_prints_what_the_readme_says(tmp_path: Path) -> None:
     text = README.read_text()
     assert len(_BLOCK.findall(text)) > 5
     assert play(text, tmp_path) == text
+
+
+def test_policy_file_and_python_of_the_readme_work(tmp_path: Path) -> None:
+    text = README.read_text()
+    (tmp_path / "mine.toml").write_text(textwrap.dedent(re.search(r"    # mine\.toml:.*?(?=\n\n)", text, re.DOTALL)[0]))  # type: ignore[index]
+    (tmp_path / "asks.py").write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1])  # type: ignore[index]
+    example = ROOT / "tests" / "examples" / "never-unpinned.jsonl"
+    for command in (
+        ["-m", "replay.cli", "ingest", str(example)],
+        ["-m", "replay.cli", "run", "--policy", "patient", "--policy-file", "mine.toml"],
+        ["asks.py"],
+    ):
+        subprocess.run([sys.executable, *command], cwd=tmp_path, check=True, timeout=60)
 
 
 def test_the_readme_names_every_command_and_policy() -> None:
