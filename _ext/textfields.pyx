@@ -101,7 +101,8 @@ cdef inline bint integer(Text *text, uint64_t *value, bint *negative) noexcept n
         text.at += 1
         if not digits(text, 10, value) or value[0] > <uint64_t> 1 << 63:
             return False
-        value[0] = 0 - value[0]
+        if value[0]:
+            value[0] = ~(value[0] - 1)
         return True
     return digits(text, 16 if prefixed(text) else 10, value)
 

@@ -8,9 +8,10 @@
 spaces, colons, dashes and brackets but only 15 bytes, too few for a prefix of its own: the leftmost full prefix is the right one.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memset
 
+from replay._ext.memory cimport wrap_multiply
 from replay._ext.textprefix cimport COUNTS, Line, Name, Text, event_name, is_blank, perf_prefix, starts, task_prefix
 
 TASK = 0
@@ -62,12 +63,12 @@ cdef class Names:
 
     cdef int find(self, const Name *name, bint *is_new) noexcept nogil:
         """The number of a name, -1 if there is no room for one more."""
-        cdef uint32_t mix = 2166136261u ^ name.kind
+        cdef uint64_t mix = <uint64_t> 2166136261 ^ name.kind
         cdef int32_t i, known
         is_new[0] = False
         for i in range(name.size):
-            mix = (mix ^ self.data[name.at + i]) * 16777619u
-        mix ^= mix >> 15
+            mix = wrap_multiply(mix ^ self.data[name.at + i], <uint64_t> 1099511628211)
+        mix ^= mix >> 29
         while True:
             mix &= SLOTS - 1
             known = self.slots[mix]
