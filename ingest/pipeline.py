@@ -54,7 +54,7 @@ def ingest_file(store: Store, path: str, progress: Progress | None = None) -> In
     kind = sniff(path)
     before = _fingerprint(path)
     with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:
-        hashing = pool.submit(_hash, path)
+        hashing = pool.submit(content_hash, path)
         with suppress(TimeoutError):
             hashing.result(_HASH_PATIENCE_SECONDS)
         found = _known(store, hashing)
@@ -183,7 +183,8 @@ def _known(store: Store, hashing: Future[str]) -> Entry | None:
     return store.find("traces", hashing.result()) if hashing.done() else None
 
 
-def _hash(path: str) -> str:
+def content_hash(path: str) -> str:
+    """The trace's id, should the file hold one."""
     digest = blake2b(digest_size=16)
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

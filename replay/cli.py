@@ -69,13 +69,13 @@ def _store_path(context: typer.Context, store: str | None) -> str:
 @app.command()
 def ingest(
     context: typer.Context,
-    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Files to read; their format is told from their content.")],
+    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Files and directories to read; formats are told from content.")],
     store: StoreOption = None,
 ) -> None:
     """Read traces into the store.
 
-    Any number of trace.dat or events.jsonl files, told apart by their content. Each is committed by itself: a bad file does
-    not spoil the others. The same content again is not read twice.
+    Any number of files, told apart by their content; of a directory all files below it that hold a trace. Each is committed by
+    itself: a bad file does not spoil the others. The same content again is not read twice.
     """
     from replay.commands import ingest as command
 

@@ -35,23 +35,32 @@ class RunRequest:
 
 
 def ingest(store_path: str, paths: Sequence[str]) -> int:
-    """Ingest each file by itself; the exit status is 1 if any failed."""
+    """Ingest each file by itself, and the traces in directories; the exit status is 1 if anything was refused."""
+    from replay.ingest.many import find_traces, ingest_many
     from replay.ingest.pipeline import ingest_file
-    from replay.summary import ingested
+    from replay.summary import ingested, ingested_all
 
     store = Store(store_path, create=True)
-    failed = 0
-    for path in paths:
-        try:
-            with Bar(os.path.basename(path)) as bar:
-                summary = ingest_file(store, path, bar.update)
-            put(ingested(summary))
-        except ReplayError as error:
-            failed += 1
-            say(f"replay: {error}")
-    if failed and len(paths) > 1:
-        say(f"replay: {failed} of {len(paths)} files could not be read; the others are in the store")
-    return 1 if failed else 0
+    found = find_traces(paths)
+    if found.traces == tuple(paths) and len(paths) == 1:
+        with Bar(os.path.basename(paths[0])) as bar:
+            summary = ingest_file(store, paths[0], bar.update)
+        put(ingested(summary))
+        return 0
+    refused = [str(error) for error in found.refused]
+    fresh = known = 0
+    for number, outcome in enumerate(ingest_many(store, found.traces), 1):
+        say(f"[{number}/{len(found.traces)}] {outcome.path}{': refused' if outcome.refusal else ''}")
+        if outcome.summary is None:
+            refused.append(outcome.refusal)
+            continue
+        known += outcome.summary.already
+        fresh += not outcome.summary.already
+        put(ingested(outcome.summary))
+    put(ingested_all(fresh, known, len(refused), found.others))
+    for refusal in refused:
+        say(f"replay: {refusal}")
+    return 1 if refused else 0
 
 
 def run(wanted: RunRequest, form: Format, output: str | None) -> None:

@@ -125,7 +125,7 @@ class Store:
         """A staging folder for one entry; gone again on every way out but a commit."""
         root = self.path / _STAGING
         made = [folder for folder in (root, self.path) if not folder.exists()]
-        if root.exists():
+        with suppress(FileNotFoundError):  # also where another writer has just failed, and removed what it had made
             remove_dead(root)
         name = f"{entry_id}-{os.getpid()}-{secrets.token_hex(4)}"
         lock = hold(root / f"{name}.lock")
@@ -197,6 +197,11 @@ class Store:
             raise
         fsync_path(place.parent)
         return True
+
+
+def is_store(folder: str | os.PathLike[str]) -> bool:
+    """Whether the folder is one of a store's, by its marker."""
+    return Path(folder, _MARKER).is_file()
 
 
 def _base_name(entry: Entry) -> str:

@@ -31,6 +31,12 @@ def ingested(summary: IngestSummary) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def ingested_all(fresh: int, known: int, refused: int, others: int) -> str:
+    """What became of many files; others are those in directories that hold no trace."""
+    rest = f"; {plural(others, 'other file')} in the directories {'holds' if others == 1 else 'hold'} no trace in a known format" if others else ""
+    return f"{number(fresh)} ingested, {number(known)} already there, {number(refused)} refused{rest}\n"
+
+
 def caveats(traces: Sequence[Entry]) -> list[str]:
     """One sentence per trace on what could not be resolved or was lost, and what to do; one for all where nothing was."""
     lines = [

@@ -93,7 +93,16 @@ def test_one_bad_file_does_not_spoil_the_others(shell: Shell, tmp_path: Path) ->
     ingest = shell("ingest", str(bad), str(EXAMPLE), str(tmp_path / "missing.dat"))
     assert ingest.status == 1
     assert "never-unpinned.jsonl: trace t" in ingest.out
-    assert [line.split(": ")[1] for line in ingest.err.splitlines()[:2]] == [str(bad), str(tmp_path / "missing.dat")]
+    message = "byte 0: no trace in a known format: begins with 'this is no trace'; "
+    message += "expected a trace.dat, perf.data, a trace as text or events.jsonl"
+    assert ingest.out.endswith("1 ingested, 0 already there, 2 refused\n")
+    assert ingest.err.splitlines() == [
+        f"[1/3] {bad}: refused",
+        f"[2/3] {EXAMPLE}",
+        f"[3/3] {tmp_path / 'missing.dat'}: refused",
+        f"replay: {bad}: {message}",
+        f"replay: {tmp_path / 'missing.dat'}: no such file or directory",
+    ]
     assert json.loads(shell("sql", "select count(*) as n from traces", "--format", "json").out) == [{"n": 1}]
 
 
@@ -125,11 +134,13 @@ def test_what_is_no_trace_is_refused_in_one_line(shell: Shell, tmp_path: Path, c
     assert not shell.store.exists()
 
 
-def test_directories_and_pipes_are_refused(shell: Shell, tmp_path: Path) -> None:
+def test_empty_directories_and_pipes_are_refused(shell: Shell, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     ingest = shell("ingest", str(tmp_path), str(tmp_path / "pipe"), "nul\0name")
     assert ingest.status == 1
-    assert ["directory" in line or "regular" in line or "name" in line for line in ingest.err.splitlines()] == [True, True, True, False]
+    reasons = [line for line in ingest.err.splitlines() if line.startswith("replay: ")]
+    assert ["directory" in line or "regular" in line or "name" in line for line in reasons] == [True, True, True]
+    assert ingest.out == "0 ingested, 0 already there, 3 refused\n"
 
 
 @pytest.mark.parametrize(
