@@ -33,7 +33,11 @@ def ingested(summary: IngestSummary) -> str:
 
 def ingested_all(fresh: int, known: int, refused: int, others: int) -> str:
     """What became of many files; others are those in directories that hold no trace."""
-    rest = f"; {plural(others, 'other file')} in the directories {'holds' if others == 1 else 'hold'} no trace in a known format" if others else ""
+    rest = (
+        f"; {plural(others, 'other file')} in the directories {'holds' if others == 1 else 'hold'} no trace in a known format"
+        if others
+        else ""
+    )
     return f"{number(fresh)} ingested, {number(known)} already there, {number(refused)} refused{rest}\n"
 
 
