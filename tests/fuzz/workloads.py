@@ -11,31 +11,43 @@ from builders import tracedat as make
 from builders.events import START
 
 _UMEM = 0xFF20_0000
-_FIRST_ID = 300
+FIRST_ID = 300
+
+
+def encoded(records: Sequence[raw.Record]) -> tuple[dict[tuple[str, str], str], list[bytes]]:
+    """Formats by system and event, numbered from FIRST_ID on, and what follows the common fields: each field a u64 or char[16]."""
+    formats: dict[tuple[str, str], str] = {}
+    bodies = []
+    for event, _, fields in records:
+        places = zip(fields.items(), range(8, 8 + 16 * len(fields), 16), strict=True)
+        declared = [
+            (f"char {name}[16]", at, 16, 1) if isinstance(value, str) else (f"u64 {name}", at, 8, 0) for (name, value), at in places
+        ]
+        key = raw.system(event), event
+        formats.setdefault(key, make.format_text(event, FIRST_ID + len(formats), declared))
+        bodies.append(
+            b"".join(
+                struct.pack("<16s", value.encode()) if isinstance(value, str) else struct.pack("<QQ", value & (1 << 64) - 1, 0)
+                for value in fields.values()
+            )
+        )
+    return formats, bodies
 
 
 def recorded(records: Sequence[raw.Record], page_bytes: int = 1024) -> make.Trace:
-    """The records on one CPU, each field a u64 or char[16], a microsecond apart."""
-    ids: dict[str, int] = {}
-    formats, pages, entries = [], b"", b""
-    for event, tid, fields in records:
-        if event not in ids:
-            ids[event] = _FIRST_ID + len(ids)
-            places = zip(fields.items(), range(8, 8 + 16 * len(fields), 16), strict=True)
-            declared = [
-                (f"char {name}[16]", at, 16, 1) if isinstance(value, str) else (f"u64 {name}", at, 8, 0) for (name, value), at in places
-            ]
-            formats.append((raw.system(event), make.format_text(event, ids[event], declared)))
-        body = b"".join(
-            struct.pack("<16s", value.encode()) if isinstance(value, str) else struct.pack("<QQ", value & (1 << 64) - 1, 0)
-            for value in fields.values()
-        )
-        entry = make.data(1000, make.payload(ids[event], tid, body))
+    """The records on one CPU, a microsecond apart."""
+    formats, bodies = encoded(records)
+    ids = {key: FIRST_ID + place for place, key in enumerate(formats)}
+    pages, entries = b"", b""
+    for (event, tid, _), body in zip(records, bodies, strict=True):
+        entry = make.data(1000, make.payload(ids[raw.system(event), event], tid, body))
         if len(entries) + len(entry) > page_bytes - 16:
             pages += make.page(START, entries, page_bytes=page_bytes)
             entries = b""
         entries += entry
-    return make.Trace(formats, [make.Instance("", (pages + make.page(START, entries, page_bytes=page_bytes),))], page_bytes=page_bytes)
+    pages += make.page(START, entries, page_bytes=page_bytes)
+    texts = [(system, text) for (system, _), text in formats.items()]
+    return make.Trace(texts, [make.Instance("", (pages,))], page_bytes=page_bytes)
 
 
 def _workloads() -> Iterator[tuple[str, list[raw.Record]]]:
