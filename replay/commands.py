@@ -73,7 +73,7 @@ def run(wanted: RunRequest, form: Format, output: str | None) -> None:
     store = Store(wanted.store)
     settings = parse_assignments(wanted.params)
     user = read_policies(wanted.policy_file) if wanted.policy_file else {}
-    entries = [store.resolve_trace(wanted.trace)] if wanted.trace else store.traces()
+    entries = [store.resolve_trace(wanted.trace)] if wanted.trace is not None else store.traces()
     if not entries:
         raise ReplayError("there is no trace to replay", where=wanted.store, hint="add one with: replay ingest TRACE")
     if len(entries) > 1:
@@ -110,7 +110,7 @@ def report(store_path: str, name: str, values: Mapping[str, str | int | None], f
 
     wanted = reports.load(name)
     store = Store(store_path)
-    entry = store.resolve_trace(str(values["trace"])) if values.get("trace") else None
+    entry = store.resolve_trace(str(values["trace"])) if values.get("trace") is not None else None
     traces = [entry] if entry else store.traces()
     if wanted.about_runs:
         traces = _with_runs(store, traces, values.get("policy"))
@@ -217,7 +217,7 @@ def validate(store_path: str, trace: str | None, misses: bool, form: Format, out
     from replay import validate as validation
 
     store = Store(store_path)
-    entries = [store.resolve_trace(trace)] if trace else store.traces()
+    entries = [store.resolve_trace(trace)] if trace is not None else store.traces()
     if not entries:
         raise ReplayError("there is no trace to validate", where=store_path, hint="add one with: replay ingest TRACE")
     result = validation.validate(store, entries)
