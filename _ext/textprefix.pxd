@@ -8,6 +8,7 @@ cdef enum:
     COMM_COLUMN = 16
     LATENCY_COLUMN = 8
     NAME_BYTES = 255
+    CPUS = 65536
     COUNTS = 255
     NAMED_FORM = 0
     ENTER_FORM = 1
@@ -107,11 +108,14 @@ cdef inline bint timestamp(Text *text, Line *line, bint count_allowed) noexcept 
             places += 1
         line.ts = <int64_t> (whole * <uint64_t> 1000000000 + part)
     else:
-        if not count_allowed or whole >> 63:
+        if not count_allowed:
             return False
         line.decimals = COUNTS
-        line.ts = <int64_t> whole
-    if not take(text, 58):
+        line.ts = <int64_t> (whole & 0x7FFFFFFFFFFFFFFF)
+        if whole >> 63:
+            return False
+    # The replay counts with times below 2^61.
+    if line.ts >> 61 or not take(text, 58):
         return False
     return text.at == text.end or is_blank(text.data[text.at])
 
@@ -143,7 +147,7 @@ cdef inline bint after_pid(Text *text, Line *line) noexcept nogil:
         if not take(text, 41):
             return False
         skip_blanks(text)
-    if not take(text, 91) or not number(text, 5, &value) or not take(text, 93):
+    if not take(text, 91) or not number(text, 5, &value) or value >= CPUS or not take(text, 93):
         return False
     line.cpu = <int32_t> value
     skip_blanks(text)
@@ -232,7 +236,7 @@ cdef inline bint after_perf_pid(Text *text, Line *line) noexcept nogil:
         return False
     skip_blanks(text)
     if take(text, 91):
-        if not number(text, 5, &value) or not take(text, 93):
+        if not number(text, 5, &value) or value >= CPUS or not take(text, 93):
             return False
         line.cpu = <int32_t> value
         skip_blanks(text)

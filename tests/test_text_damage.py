@@ -141,3 +141,12 @@ def test_many_forms_of_one_event_keep_their_text(tmp_path: Path) -> None:
     assert [table.num_rows for table in tables] == [300]
     assert tables[0]["text"].to_pylist()[299] == "key299=1"
     assert tables[0].num_columns < 20
+
+
+@pytest.mark.parametrize(
+    "where", ["[65536] 1.000000000", "[001] 8999999999.000000000", "[001] 2305843009213693952", "[001] 9999999999999999999"]
+)
+def test_times_and_cpus_that_cannot_be_are_no_events(tmp_path: Path, where: str) -> None:
+    good = "  x-1 [65535] 1.000000000: mr_dereg: mr.id=1\n"
+    rows, losses = read(tmp_path / "far.txt", f"{good}  x-1 {where}: mr_dereg: mr.id=2\n".encode())
+    assert (len(rows), losses["unparsed_lines"]) == (1, 1)
