@@ -111,9 +111,9 @@ cdef inline bint timestamp(Text *text, Line *line, bint count_allowed) noexcept 
         if not count_allowed:
             return False
         line.decimals = COUNTS
-        line.ts = <int64_t> (whole & 0x7FFFFFFFFFFFFFFF)
-        if whole >> 63:
+        if whole >> 61:
             return False
+        line.ts = <int64_t> whole
     # The replay counts with times below 2^61.
     if line.ts >> 61 or not take(text, 58):
         return False
