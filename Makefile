@@ -68,7 +68,7 @@ sanitize: setup ## the decoder and engine tests under AddressSanitizer and Undef
 	REPLAY_BUILD=sanitize $(BIN)/python setup.py -q build_ext --inplace --force
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-		$(BIN)/python -m pytest tests/test_tracecmd.py tests/test_tracecmd_damage.py tests/test_ringbuffer.py tests/test_engine*.py tests/test_identity.py tests/test_text.py tests/test_text_damage.py; \
+		$(BIN)/python -m pytest tests/test_tracecmd.py tests/test_tracecmd_damage.py tests/test_ringbuffer.py tests/test_perfdata*.py tests/test_engine*.py tests/test_identity.py tests/test_text.py tests/test_text_damage.py; \
 		status=$$?; $(BIN)/python setup.py -q build_ext --inplace --force; exit $$status
 
 fuzz: setup ## coverage-guided fuzzing of the decoders: make fuzz FUZZ=tracedat SECONDS=600

@@ -30,24 +30,11 @@ cdef enum:
     MISC_MMAP_BUILD_ID = 0x4000
     HEADER = 8
     # enum perf_event_type
-    RECORD_MMAP = 1
-    RECORD_COMM = 3
-    RECORD_FORK = 7
-    RECORD_SAMPLE = 9
-    RECORD_MMAP2 = 10
+    RECORD_MMAP = 1, RECORD_COMM = 3, RECORD_FORK = 7, RECORD_SAMPLE = 9, RECORD_MMAP2 = 10
     # enum perf_user_event_type of tools/lib/perf/include/perf/event.h; above any type of the kernel
-    USER_TYPES = 64
-    HEADER_ATTR = 64
-    HEADER_TRACING_DATA = 66
-    AUXTRACE_INFO = 70
-    AUXTRACE = 71
-    AUXTRACE_ERROR = 72
-    STAT_CONFIG = 75
-    STAT_ROUND = 77
-    EVENT_UPDATE = 78
-    HEADER_FEATURE = 80
-    COMPRESSED = 81
-    COMPRESSED2 = 83
+    USER_TYPES = 64, HEADER_ATTR = 64, HEADER_TRACING_DATA = 66
+    AUXTRACE_INFO = 70, AUXTRACE = 71, AUXTRACE_ERROR = 72, STAT_CONFIG = 75, STAT_ROUND = 77
+    EVENT_UPDATE = 78, HEADER_FEATURE = 80, COMPRESSED = 81, COMPRESSED2 = 83
     NO_CPU = 0xFFFFFFFF
     MOST_CPUS = 0x10000
 
@@ -354,8 +341,11 @@ cdef class PerfRecords:
 
     cdef int belongs(self, int32_t thread, int32_t process) except -1 nogil:
         """A task that is about to be gone has no numbers any more (perf_event_pid of kernel/events/core.c): that tells nothing."""
-        cdef int64_t both = <int64_t>thread << 32 | process
-        if both == self.last_thread or process < 0 or thread < 0 or (process == 0 and thread != 0):
+        cdef int64_t both
+        if process < 0 or thread < 0 or (process == 0 and thread != 0):
+            return 0
+        both = <int64_t>thread << 32 | process
+        if both == self.last_thread:
             return 0
         self.last_thread = both
         return put(&self.process_of, <uint64_t>thread, 0, process)
