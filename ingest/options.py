@@ -30,6 +30,7 @@ class Option(IntEnum):
     EVENT_FORMATS = 18
     CMDLINES = 21
     BUFFER_TEXT = 22
+    SAVED_TGIDS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Options:
     buffers_v7: list[BufferOption] = field(default_factory=list)
     text_buffers: int = 0
     overruns: dict[int, int] = field(default_factory=dict)
+    tgids: dict[int, int] = field(default_factory=dict)
 
 
 def read_option(options: Options, option: int, data: ByteCursor, *, version: int) -> None:
@@ -97,6 +99,10 @@ def read_option(options: Options, option: int, data: ByteCursor, *, version: int
             options.clock, options.has_clock = data.text(data.left, "the trace clock"), True
         case Option.UNAME:
             options.uname = data.text(data.left, "the uname")
+        case Option.SAVED_TGIDS | Option.CPUCOUNT if data.left > 8:
+            # Not upstream's: the trace-cmd of gpuvis writes tracefs saved_tgids, first under the id that CPUCOUNT has now.
+            lines = re.findall(r"^\s*(\d{1,9}) (\d{1,9})$", data.text(data.left, "the thread groups"), re.MULTILINE)
+            options.tgids |= {int(tid): int(tgid) for tid, tgid in lines}
         case Option.CPUCOUNT:
             options.cpus = data.number(4, "the number of CPUs")
             if options.cpus > _MAX_CPUS:

@@ -66,6 +66,7 @@ def open_tracecmd(path: str | os.PathLike[str]) -> TraceCmdReader:
         uname=container.uname,
         cpus=container.cpus,
         cmdlines=container.cmdlines,
+        tgids=container.tgids,
         page_bytes=container.page_bytes,
         clock_unit=_clock_unit(container),
         buffers=tuple(buffer.name for buffer in container.buffers),

@@ -55,6 +55,7 @@ class Container:
     uname: str | None = None
     cpus: int = 0
     cmdlines: dict[int, str] = field(default_factory=dict)
+    tgids: dict[int, int] = field(default_factory=dict)
     formats: list[Format] = field(default_factory=list)
     unparsed_formats: int = 0
     buffers: list[Buffer] = field(default_factory=list)
@@ -216,6 +217,7 @@ def _use_options(container: Container, options: Options) -> None:
     container.offset_ns = options.offset_ns
     container.time_shift = options.time_shift
     container.overruns = options.overruns
+    container.tgids = options.tgids
     if container.tsc_shift > 32:
         raise TraceError(container.path, None, f"a TSC shift of {container.tsc_shift} cannot be right")
 
