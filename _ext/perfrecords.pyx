@@ -38,7 +38,8 @@ cdef enum:
     NO_CPU = 0xFFFFFFFF
     MOST_CPUS = 0x10000
 
-cdef uint64_t NEVER = 0x8000000000000000
+# The replay counts with times below 2^61: a later one is none.
+cdef uint64_t NEVER = 0x2000000000000000
 
 
 cdef inline int64_t extent(const uint8_t *record, int64_t left) noexcept nogil:
