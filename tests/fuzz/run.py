@@ -29,7 +29,7 @@ _ENVIRONMENT = {
     "PYTHONMALLOC": "malloc",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "ARROW_USER_SIMD_LEVEL": "NONE",
-    "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1:handle_abort=1",
+    "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16:malloc_context_size=5:allocator_may_return_null=1:handle_abort=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
