@@ -15,44 +15,69 @@ from replay._ext.device cimport map_pin, unmap_pin
 from replay._ext.outcomes cimport RefusalRow, charge, conflict, index_of
 from replay._ext.pages cimport drop_pin, take_pin
 from replay._ext.world cimport (
-    DROP_CLEAN, DROP_DIRTY, HOLE, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED, Region, World, matches,
-    push,
+    DROP_CLEAN, DROP_DIRTY, HOLE, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED,
+    ROW_WRITE, Region, World, matches, push,
 )
+
+
+cdef int reason_by_file(World* w, int32_t file, bint write) noexcept nogil:
+    """Why a long-term pin of this file's pages is refused wherever they lie in it, or NOT_REFUSED."""
+    cdef int rules = w.policy.admit
+    if rules & ADMIT_REFUSE_DAX and w.files[file].dax:
+        return REFUSED_DAX
+    if rules & ADMIT_REFUSE_SHARED_FILE and write:         # private mappings are resolved to no file
+        return REFUSED_SHARED_FILE
+    if rules & ADMIT_REFUSE_UNREVOCABLE and w.files[file].dax and w.params.revoke == REVOKE_NONE:
+        return REFUSED_UNREVOCABLE
+    return NOT_REFUSED
 
 
 cdef int reason_against(World* w, Pin* pin) noexcept nogil:
     """Why this long-term pin is refused, or NOT_REFUSED."""
     cdef int64_t slot
-    cdef int rules = w.policy.admit
+    cdef int reason
     if pin.slot < 0:
         return NOT_REFUSED
-    if rules & ADMIT_REFUSE_DAX and w.files[pin.file].dax:
-        return REFUSED_DAX
-    if rules & ADMIT_REFUSE_SHARED_FILE and pin.write:     # private mappings are resolved to no file
-        return REFUSED_SHARED_FILE
-    if rules & ADMIT_REFUSE_UNREVOCABLE and w.files[pin.file].dax and w.params.revoke == REVOKE_NONE:
-        return REFUSED_UNREVOCABLE
-    if rules & ADMIT_NEED_ALLOCATED:                        # known holes only: the trace does not show extents
+    reason = reason_by_file(w, pin.file, pin.write)
+    if reason != NOT_REFUSED:
+        return reason
+    if w.policy.admit & ADMIT_NEED_ALLOCATED:                        # known holes only: the trace does not show extents
         for slot in range(pin.slot, pin.slot + pin.live):
             if matches(w, &w.slots[slot], HOLE):
                 return REFUSED_NOT_ALLOCATED
     return NOT_REFUSED
 
 
-cdef int refuse(World* w, int32_t row, int32_t p, int reason) except -1 nogil:
-    cdef Pin* pin = &w.pins[p]
+cdef int refuse_range(World* w, int32_t row, int reason, int32_t file, int64_t index, int64_t npages, int32_t p, int32_t r) except -1 nogil:
     cdef RefusalRow refusal
     refusal.ts = w.now
-    refusal.index = index_of(w, pin.slot)
-    refusal.npages = pin.npages
+    refusal.index = index
+    refusal.npages = npages
     refusal.reason = reason
     refusal.task = w.rows.task[row]
-    refusal.file = pin.file
+    refusal.file = file
     refusal.pin = p
-    refusal.region = pin.region
-    conflict(w, PIN_REFUSED, w.rows.op[row], pin.file, refusal.index, pin.npages, p, pin.region, refusal.task)
-    charge(w, REFUSED_PAGES, pin.npages)
+    refusal.region = r
+    conflict(w, PIN_REFUSED, w.rows.op[row], file, index, npages, p, r, refusal.task)
+    charge(w, REFUSED_PAGES, npages)
     return push(&w.refusals, &refusal, sizeof(refusal))
+
+
+cdef int refuse(World* w, int32_t row, int32_t p, int reason) except -1 nogil:
+    cdef Pin* pin = &w.pins[p]
+    return refuse_range(w, row, reason, pin.file, index_of(w, pin.slot), pin.npages, p, pin.region)
+
+
+cdef int refused_as_recorded(World* w, int32_t row) except -1 nogil:
+    """A registration that the recorded kernel refused pinned nothing. Under a policy that refuses it too, it counts as refused."""
+    cdef int32_t file = w.rows.file[row]
+    cdef int reason
+    if file < 0 or w.rows.index[row] < 0 or w.rows.npages[row] <= 0:
+        return 0
+    reason = reason_by_file(w, file, (w.rows.flags[row] & ROW_WRITE) != 0)
+    if reason == NOT_REFUSED:
+        return 0
+    return refuse_range(w, row, reason, file, w.rows.index[row], w.rows.npages[row], -1, w.rows.region[row])
 
 
 cdef int admit(World* w, int32_t row, int32_t r) except -1 nogil:
@@ -72,7 +97,9 @@ cdef int admit(World* w, int32_t row, int32_t r) except -1 nogil:
 
 
 cdef int on_mr_reg(World* w, int32_t row) except -1 nogil:
-    if w.rows.region[row] >= 0 and not w.rows.flags[row] & ROW_FAILED:
+    if w.rows.flags[row] & ROW_FAILED:
+        return refused_as_recorded(w, row)
+    if w.rows.region[row] >= 0:
         admit(w, row, w.rows.region[row])
     return 0
 

@@ -28,6 +28,7 @@ class Merging:
         self.losses = losses
         self.progress = progress
         self.overruns = container.overruns
+        self.missing_bytes = container.missing_bytes
         self.formats = unique_formats(container.formats)
         self.tables: dict[int, RawTable] = {}
         self.merge = RingMerge(
@@ -125,6 +126,8 @@ class Merging:
                 self.losses.add("undecodable_bytes", bad_bytes, cpu=source.cpu)
             if unknown:
                 self.losses.add("unknown_event_records", unknown, cpu=source.cpu)
+        if self.missing_bytes:
+            self.losses.add("truncated_bytes", self.missing_bytes)
         for cpu, lost in self.overruns.items():
             self.losses.add("kernel_overruns", lost, cpu=cpu)
         self.losses.of("kernel_lost_events", total + self.losses.count("kernel_lost_events"))

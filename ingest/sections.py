@@ -11,6 +11,7 @@ COMPRESSIONS = ("none", "zlib", "zstd")
 _COMPRESSED = 1
 _MAX_SECTION_BYTES = 128 << 20
 _MAX_RATIO = 2048
+SECTION_HEADER_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,15 @@ def open_section(file: ByteCursor, offset: int, compression: str, *, header_only
     if plain is None:
         raise TraceError(file.path, offset, f"section {number} cannot be decompressed ({compression})")
     return Section(number, True, ByteCursor(file.path, plain, base=offset, fixed=True, big_endian=file.big_endian))
+
+
+def section_header(file: ByteCursor, offset: int) -> tuple[int, int, int]:
+    """(id, where its description stands in the strings or 0, size) of the section at `offset`."""
+    cursor = ByteCursor(file.path, file.data, big_endian=file.big_endian)
+    cursor.go(offset, "a section")
+    number = cursor.number(2, "a section header")
+    cursor.number(2, "a section header")
+    return number, cursor.number(4, "a section header"), cursor.number(8, "a section header")
 
 
 def decompress(compression: str, packed: memoryview, plain_bytes: int) -> memoryview | None:

@@ -13,12 +13,13 @@ from replay.errors import TraceError
 from replay.ingest.bytecursor import ByteCursor
 from replay.ingest.formats import Format, parse_format
 from replay.ingest.options import Option, Options, TimeShift, read_option
-from replay.ingest.sections import COMPRESSIONS, Section, open_section
+from replay.ingest.sections import COMPRESSIONS, SECTION_HEADER_BYTES, Section, open_section, section_header
 
 MAGIC = b"\x17\x08\x44tracing"
 MAX_PAGE_BYTES = 1 << 24
 MAX_CPUS = 1 << 16
 MAX_OPTIONS_SECTIONS = 256
+_STRINGS = 15  # the id of the section of strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Container:
     offset_ns: int = 0
     time_shift: TimeShift | None = None
     overruns: dict[int, int] = field(default_factory=dict)
+    missing_bytes: int = 0
 
 
 def read_container(path: str, data: memoryview) -> Container:
@@ -150,6 +152,7 @@ def _read_v7(container: Container, cursor: ByteCursor) -> None:
     options = Options()
     seen: set[int] = set()
     following = cursor.number(8, "the offset of the options")
+    tail = 0
     while following:
         if following in seen:
             raise TraceError(cursor.path, following, "the options sections form a loop")
@@ -159,6 +162,7 @@ def _read_v7(container: Container, cursor: ByteCursor) -> None:
         section = open_section(cursor, following, container.compression)
         if section.id != Option.DONE:
             raise TraceError(cursor.path, following, f"expected an options section, found section {section.id}")
+        tail = max(tail, following)
         following = _read_options_v7(options, section)
     if options.cpus is not None:
         container.cpus = options.cpus
@@ -179,6 +183,25 @@ def _read_v7(container: Container, cursor: ByteCursor) -> None:
             raise TraceError(cursor.path, offset, f"expected section {kind}, found section {section.id}")
         read(container, section.cursor)
     _read_buffers_v7(container, cursor, options)
+    container.missing_bytes = _missing_bytes(cursor, tail)
+
+
+def _missing_bytes(cursor: ByteCursor, at: int) -> int:
+    """What a file lacks that was cut behind its last options: sections follow each other up to the end of the file.
+
+    The last one holds the strings that the sections' descriptions point to.
+    """
+    last = len(cursor.data)
+    has_strings = False
+    while at < last:
+        if last - at < SECTION_HEADER_BYTES:
+            return SECTION_HEADER_BYTES - (last - at)
+        section, described, size = section_header(cursor, at)
+        if last - at - SECTION_HEADER_BYTES < size:
+            return size - (last - at - SECTION_HEADER_BYTES)
+        has_strings = has_strings or section == _STRINGS or not described
+        at += SECTION_HEADER_BYTES + size
+    return 0 if has_strings else SECTION_HEADER_BYTES
 
 
 def _read_options_v7(options: Options, section: Section) -> int:
