@@ -18,7 +18,7 @@
 -- Column longest_ns [ns; open longest_open] "longest": The longest wait.
 -- Column longest_open: The longest had not ended at the end of the trace.
 -- Column total_ns [ns] "total": All together, each to its end or to the end of the trace.
--- Column unbounded [count] "never/ended": How many had not ended at the end of the trace.
+-- Column unbounded [count] "still/open": How many had not ended at the end of the trace.
 WITH chosen AS (
   SELECT run, settings, position
   FROM _labels

@@ -77,7 +77,7 @@ def _cell(row: Mapping[str, Any], name: str, head: Head) -> str:
     value = row[name]
     text = quantity(value, head.unit) if head.unit else _plain(value)
     if head.open_column and value is not None and row[head.open_column]:
-        return f">= {text} (never ends)"
+        return f">= {text} (still open)"
     return printable(text)
 
 

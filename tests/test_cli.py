@@ -65,7 +65,7 @@ def test_from_trace_to_report(shell: Shell) -> None:
     assert [line.split()[0] for line in run.out.splitlines()[3:]] == [policy.name for policy in BUILTIN]
     report = shell("report")
     assert report.status == 0
-    assert ">= 100 ms (never ends)" in report.out
+    assert ">= 100 ms (still open)" in report.out
     assert "lost or left unresolved" in report.out
     assert report.err == ""
 

@@ -239,3 +239,18 @@ def test_on_demand_paging_of_an_always_active_device(replay_events: Any) -> None
     outcome = replay_events(events, "odp", {"remote.activity": "always"})
     assert outcome.pages == {}
     assert outcome.costs == {"odp_faults": 2, "odp_invalidations": 2}
+
+
+def test_a_registration_that_the_kernel_refused_is_refused_by_the_policies_that_say_so(replay_events: Any) -> None:
+    # EOPNOTSUPP for 4 pages of a DAX file. It pinned nothing, so nothing else can come of it under any policy.
+    events = [
+        at(0, "mr_reg", mr=1, device="rxe0", index=0, npages=4, write=True, dax=True, file=DAX, result=-95),
+        at(9, "dirty", index=0, npages=1),
+    ]
+    for policy, refused in {"none": 4, "mainline": 4, "deny": 4, "hold-off": 0, "lease": 0}.items():
+        outcome = replay_events(events, policy)
+        assert outcome.pages == ({"pin_refused": refused} if refused else {})
+        assert outcome.costs.get("refused_pages", 0) == refused
+        assert [(row["reason"], row["errno"], row["npages"]) for row in outcome.rows("refusals")] == [("refuse_dax", -95, 4)] * (
+            refused > 0
+        )

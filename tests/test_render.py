@@ -64,7 +64,7 @@ def test_text_table_aligns_numbers_right_and_text_left() -> None:
         "name                      wait\n"
         "------  ----------------------\n"
         "a                       1.5 ms\n"
-        "bcdefg  >= 23.4 s (never ends)\n"
+        "bcdefg  >= 23.4 s (still open)\n"
     )
 
 

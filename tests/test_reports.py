@@ -187,7 +187,7 @@ def test_text_shows_an_open_end_and_hides_what_is_nowhere(store: Store) -> None:
     report = reports.load("overview")
     with Session(store) as session:
         text = reports.as_text(report, reports.run(session, report, {}))
-    assert ">= 23 ns (never ends)" in text
+    assert ">= 23 ns (still open)" in text
     assert "None anywhere: torn snapshot, missed by fsync" in text
     assert max(map(len, text.splitlines())) <= 120
 

@@ -171,3 +171,15 @@ def test_a_small_file_cannot_claim_millions_of_cpus(tmp_path: Path) -> None:
     table = file.index(b"flyrecord\0")
     again = (3, struct.pack("<Q", table + 15 * 22000) + b"\0")
     assert "more than 65536 CPUs" in refusal(tmp_path, make.version_6(trace(b"", b"", b"", options=[again] * 22000)))
+
+
+def test_a_cut_behind_the_last_options_is_counted(tmp_path: Path) -> None:
+    # The section of strings comes last: 16 bytes of header and 101 of strings in this recording.
+    whole = (Path(__file__).parent.parent / "sample_traces" / "lease-dax.dat").read_bytes()
+    for missing in range(118):
+        path = tmp_path / f"{missing}.dat"
+        path.write_bytes(whole[: len(whole) - missing])
+        reader = open_tracecmd(path)
+        for _ in reader.batches():
+            pass
+        assert reader.losses.count("truncated_bytes") == {117: 16}.get(missing, min(missing, 101) if missing < 102 else missing - 101)
