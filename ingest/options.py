@@ -101,7 +101,7 @@ def read_option(options: Options, option: int, data: ByteCursor, *, version: int
             options.uname = data.text(data.left, "the uname")
         case Option.SAVED_TGIDS | Option.CPUCOUNT if data.left > 8:
             # Not upstream's: the trace-cmd of gpuvis writes tracefs saved_tgids, first under the id that CPUCOUNT has now.
-            lines = re.findall(r"^\s*(\d{1,9}) (\d{1,9})$", data.text(data.left, "the thread groups"), re.MULTILINE)
+            lines = re.findall(r"^ *(\d{1,9}) (\d{1,9})$", data.text(data.left, "the thread groups"), re.MULTILINE)
             options.tgids |= {int(tid): int(tgid) for tid, tgid in lines}
         case Option.CPUCOUNT:
             options.cpus = data.number(4, "the number of CPUs")

@@ -266,7 +266,7 @@ def _read_header_info(container: Container, cursor: ByteCursor) -> None:
         text = cursor.text(cursor.number(8, f"the size of {name}"), name)
         if name == "header_event":
             return
-        places = {m[1]: (int(m[2]), int(m[3])) for m in re.finditer(r"(\w+);\s*offset:(\d{1,9});\s*size:(\d{1,9});", text)}
+        places = {m[1]: (int(m[2]), int(m[3])) for m in re.finditer(r"\b(\w{1,64});\s*offset:(\d{1,9});\s*size:(\d{1,9});", text)}
         commit, pages = places.get("commit"), places.get("data")
         if places.get("timestamp") != (0, 8) or commit not in ((8, 4), (8, 8)) or pages is None or pages[0] != sum(commit):
             raise cursor.error("a ring buffer page layout that is not known")

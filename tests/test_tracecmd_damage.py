@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 from builders import tracedat as make
-from builders.events import START, VERSIONS, Tables, opened, read_bytes, trace, wake
+from builders.events import FORMATS, START, VERSIONS, Tables, opened, read_bytes, trace, wake
 
 from replay.errors import ReplayError, TraceError
 from replay.ingest import merging
@@ -153,6 +154,21 @@ def test_hostile_numbers_are_refused(tmp_path) -> None:
     overlap = make.version_6(SMALL)
     table = overlap.index(b"flyrecord\0") + 10
     assert "overlap" in refusal(tmp_path, overlap[: table + 16] + overlap[table : table + 8] + overlap[table + 24 :])
+
+
+@pytest.mark.parametrize("filler", ["a", " ", "a;", "\n", "ID:", "name: ", "\tfield:a"])
+def test_long_texts_take_no_longer_than_their_length(read, monkeypatch: pytest.MonkeyPatch, filler: str) -> None:
+    """Half a megabyte in each text that is searched: a search that begins anew at every byte would take half an hour."""
+    text = (filler * (1 << 19))[: 1 << 19]
+    header = make._header_page(8, 4096)
+    monkeypatch.setattr(make, "_header_page", lambda *_: header + text.encode())
+    options = [(number, text.encode()) for number in (1, 2, 4, 5, 7, 32)]
+    formats = (*FORMATS, ("gup", text), ("gup", f"name: x\nID: 5\nformat:\n{text}"))
+    page = make.page(START, make.data(0, wake(1)))
+    file = make.version_6(make.Trace(formats, [make.Instance("", (page,))], options, cmdlines=text))
+    begin = time.process_time()
+    assert len(read(file)[0]["wake"]) == 1
+    assert time.process_time() - begin < 5
 
 
 def test_a_small_file_cannot_fill_memory_with_pages_of_many_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
