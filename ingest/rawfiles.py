@@ -46,6 +46,7 @@ class _Sink:
     gathered_rows: int = 0
     queue: deque[Any] = field(default_factory=deque)
     busy: bool = False
+    complete: bool = False
     writer: Any = None
 
 
@@ -90,7 +91,7 @@ class RawFiles:
         """Write what is left and wait for it; the tables, in order of name."""
         for _, sink in sorted(self._sinks.items()):
             if sink.gathered:
-                self._pass_on(sink)
+                self._pass_on(sink, complete=True)
         while self._futures:
             self._futures.popleft().result()
         self._check()
@@ -106,12 +107,13 @@ class RawFiles:
         self._names.add(unique.lower())
         return f"{unique}.parquet"
 
-    def _pass_on(self, sink: _Sink) -> None:
+    def _pass_on(self, sink: _Sink, *, complete: bool = False) -> None:
         self._check()
         self._room.acquire()
         group, sink.gathered, sink.gathered_rows = sink.gathered, [], 0
         with self._lock:
             sink.queue.append(group)
+            sink.complete = complete
             if sink.busy:
                 return
             sink.busy = True
@@ -130,10 +132,19 @@ class RawFiles:
             try:
                 if self._failure is None:
                     _write_group(sink, group)
+                    self._close_complete(sink)
             except BaseException as error:
                 self._failure = error
             finally:
                 self._room.release()
+
+    def _close_complete(self, sink: _Sink) -> None:
+        """Let go of a table that is whole: a writer holds memory and an open file, and a trace can have thousands of tables."""
+        with self._lock:
+            last = sink.complete and not sink.queue
+        if last:
+            sink.writer.close()
+            sink.writer = None
 
     def _check(self) -> None:
         if self._failure is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,3 +82,18 @@ def test_leaving_early_waits_for_the_threads(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(rawfiles, "GROUP_ROWS", 1)
     with pytest.raises(KeyError):
         overfill(tmp_path / "raw")
+
+
+def test_tables_are_closed_as_soon_as_they_are_whole(tmp_path: Path) -> None:
+    """The usual limit is 1,024 open files, and a trace of all events has more tables than that."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 64, before[1]))
+    try:
+        with RawFiles(tmp_path / "raw") as files:
+            for number in range(300):
+                files.add(RawBatch({("all", f"event{number}"): batch(number, 3)}))
+            tables = files.finish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert [table.rows for table in tables] == [3] * 300
+    assert all(pq.read_metadata(tmp_path / "raw" / table.file).num_rows == 3 for table in tables)
