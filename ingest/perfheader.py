@@ -20,7 +20,8 @@ from replay.ingest.bytecursor import ByteCursor
 from replay.ingest.formats import Format
 from replay.ingest.perfattrs import LEAST_ATTR_BYTES, Attr, parse_attr
 from replay.ingest.tracedat import MAGIC as TRACING_MAGIC
-from replay.ingest.tracedat import Container, read_cmdlines, read_formats
+from replay.ingest.tracedat import Container
+from replay.ingest.tracemeta import read_cmdlines, read_formats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
