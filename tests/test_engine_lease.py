@@ -8,37 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-MS = 10**6
-FILE, DAX = "8:1:42", "259:0:7"
-TGID = {11: 10}
-
-
-def at(ms: float, op: str, tid: int = 10, **fields: Any) -> dict[str, Any]:
-    return {"ts": int(ms * MS), "op": op, "tid": tid, "tgid": TGID.get(tid, tid), "comm": f"task{tid}", "file": FILE, **fields}
-
-
-def mr_reg(ms: float, mr: int, index: int, npages: int, **fields: Any) -> dict[str, Any]:
-    return at(ms, "mr_reg", **{"mr": mr, "device": "mlx5_0", "index": index, "npages": npages, "write": True, **fields})
-
-
-def mr_dereg(ms: float, mr: int, **fields: Any) -> dict[str, Any]:
-    return at(ms, "mr_dereg", mr=mr, **fields)
-
-
-def punch(ms: float, index: int, npages: int, tid: int = 20, **fields: Any) -> dict[str, Any]:
-    return at(ms, "punch", tid, **{"index": index, "npages": npages, "dur": 0, **fields})
-
-
-def truncate(ms: float, index: int, tid: int = 20, **fields: Any) -> dict[str, Any]:
-    return at(ms, "truncate", tid, **{"index": index, "dur": 0, **fields})
-
-
-def remote(ms: float, mr: int, index: int) -> dict[str, Any]:
-    return at(ms, "remote_write", 30, mr=mr, index=index, npages=1, bytes=4096)
-
-
-END = at(1000, "dirty", 30, index=999, npages=1)
+from builders.scenario import DAX, END, MS, at, mr_dereg, mr_reg, punch, remote, truncate
 
 
 def test_a_break_takes_as_long_as_its_slowest_owner(replay_events: Any) -> None:

@@ -7,38 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-MS = 10**6
-FILE, DAX = "8:1:42", "259:0:7"
-COMM = {10: "app", 11: "app", 20: "admin", 2: "kworker/u4:1", 30: "other"}
-TGID = {11: 10}
-
-
-def at(ms: float, op: str, tid: int = 10, **fields: Any) -> dict[str, Any]:
-    return {"ts": int(ms * MS), "op": op, "tid": tid, "tgid": TGID.get(tid, tid), "comm": COMM[tid], "file": FILE, **fields}
-
-
-def mr_reg(ms: float, mr: int, index: int, npages: int, **fields: Any) -> dict[str, Any]:
-    return at(ms, "mr_reg", mr=mr, device="mlx5_0", index=index, npages=npages, **{"write": True, **fields})
-
-
-def mr_dereg(ms: float, mr: int, **fields: Any) -> dict[str, Any]:
-    return at(ms, "mr_dereg", mr=mr, **fields)
-
-
-def dirty(ms: float, index: int, npages: int = 1, **fields: Any) -> dict[str, Any]:
-    return at(ms, "dirty", index=index, npages=npages, **fields)
-
-
-def writeback(ms: float, index: int, npages: int = 1, tid: int = 2, **fields: Any) -> dict[str, Any]:
-    return at(ms, "wb_start", tid, index=index, npages=npages, **{"sync": False, **fields})
-
-
-def remote(ms: float, mr: int, index: int, npages: int = 1, op: str = "remote_write") -> dict[str, Any]:
-    return at(ms, op, 30, mr=mr, index=index, npages=npages, bytes=npages * 4096)
-
-
-def fsync(ms: float, dur_ms: float, tid: int = 20, **fields: Any) -> dict[str, Any]:
-    return at(ms, "fsync", tid, dur=int(dur_ms * MS), **fields)
+from builders.scenario import DAX, MS, at, dirty, fsync, mr_dereg, mr_reg, remote, writeback
 
 
 def test_dirty_after_clean(replay_events: Any) -> None:
