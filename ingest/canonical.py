@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 OP_CODE = {op: code for code, op in enumerate(schema.OPS)}
 
 # Operations whose range is pages that really take part. A truncate's, an fsync's or a mapping's range only selects among them.
-_TOUCHING = (
-    "pin",
-    "unpin",
-    "remote_write",
-    "remote_read",
-    "dirty",
-    "wb_start",
-    "wb_end",
-    "wb_wait",
-    "cache_add",
-    "cache_del",
-    "reclaim",
-    "migrate",
+TOUCHING_OPS = frozenset(
+    {
+        "pin",
+        "unpin",
+        "remote_write",
+        "remote_read",
+        "dirty",
+        "wb_start",
+        "wb_end",
+        "wb_wait",
+        "cache_add",
+        "cache_del",
+        "reclaim",
+        "migrate",
+    }
 )
 # Operations that concern their file from `index` (or its beginning) to its end where no length is given.
 _OPEN_ENDED = ("truncate", "collapse", "layout_wait")
@@ -201,7 +203,7 @@ def _ranges(events: Mapping[str, Column]) -> _Ranges:
     if "result" in events:
         # A pin call that returned an error holds no page.
         known &= ~(_is(op, "pin") & (_int(events["result"], 0) < 0))
-    touching = known & (npages > 0) & (npages < INDEX_END) & (begin < INDEX_END - npages) & _is(op, *_TOUCHING)
+    touching = known & (npages > 0) & (npages < INDEX_END) & (begin < INDEX_END - npages) & _is(op, *TOUCHING_OPS)
     ranged = known & ((npages > 0) & ~_is(op, "mmap") | (npages < 0) & _is(op, *_OPEN_ENDED))
     return _Ranges(file, begin, npages, touching, ranged)
 

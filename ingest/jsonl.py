@@ -13,7 +13,7 @@ import numpy as np
 
 from replay import schema
 from replay.errors import TraceError
-from replay.ingest.canonical import OP_CODE, Canonical, Column, Files, assemble, numbers, words
+from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, Files, assemble, numbers, words
 from replay.ingest.losses import Losses
 from replay.ingest.records import TraceInfo
 from replay.ingest.registrations import Registrations
@@ -56,22 +56,6 @@ _NEEDED = {
     "mr_reg": ("mr",),
     "mr_dereg": ("mr",),
 }
-_ONE_PAGE = frozenset(
-    {
-        "pin",
-        "unpin",
-        "reclaim",
-        "migrate",
-        "remote_write",
-        "remote_read",
-        "dirty",
-        "wb_start",
-        "wb_end",
-        "wb_wait",
-        "cache_add",
-        "cache_del",
-    }
-)
 
 _LINE_BYTES = 1 << 20
 _CHUNK_LINES = 1 << 15
@@ -222,9 +206,9 @@ class _Lowered:
         event["file"] = -1 if name is None else self.files.setdefault(name, len(self.files))
         if event.get("dax") and name is not None:
             self.dax.add(event["file"])
-        if op in _ONE_PAGE and event.get("npages") is None and event.get("index") is not None:
+        if op in TOUCHING_OPS and event.get("npages") is None and event.get("index") is not None:
             event["npages"] = 1
-        if op in _ONE_PAGE or op == "mr_reg":
+        if op in TOUCHING_OPS or op == "mr_reg":
             _check_range(event, source, row)
         if op in _REGISTERING or "mr" in event or "pin" in event:
             self.rows.extend(self.registrations.expand(event))
