@@ -15,7 +15,7 @@
 -- Column npages [count] "pages": File pages pinned through it.
 -- Column write [flag] "device/writes": The device may write.
 -- Column result: 0, or the negative errno with which the recorded kernel refused it.
--- Column life_ns [ns; open alive] "life": From registration to release, within the trace.
+-- Column life_ns [ns; open alive] "life": From registration to release, within the trace; empty where it was refused.
 -- Column alive: Still registered at the end of the trace.
 -- Column refused_by "refused by": Policies, of those that were run, that refuse it.
 -- Column revoked_by "revoked by": Policies, of those that were run, that revoke it.
@@ -29,7 +29,7 @@ SELECT
   npages,
   write,
   result,
-  coalesce(ts_dereg, ts_last) - coalesce(ts_reg, ts_first) AS life_ns,
+  CASE WHEN coalesce(result, 0) >= 0 THEN coalesce(ts_dereg, ts_last) - coalesce(ts_reg, ts_first) END AS life_ns,
   ts_dereg IS NULL AND coalesce(result, 0) >= 0 AS alive,
   coalesce(refused_by, '') AS refused_by,
   coalesce(revoked_by, '') AS revoked_by

@@ -170,7 +170,7 @@ def test_mrs_say_which_policies_refuse_or_revoke_them(store: Store) -> None:
     found = rows(store, "mrs")
     assert [(row["mr"], row["life_ns"], row["alive"], row["refused_by"], row["revoked_by"]) for row in found] == [
         (0, 300, False, "", "lease"),
-        (1, 500, False, "", ""),
+        (1, None, False, "", ""),  # refused: it never lived
         (2, 400, True, "lease", ""),
     ]
 
