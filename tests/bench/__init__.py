@@ -1,0 +1,1 @@
+"""Measurements: `make bench` and the tools that it needs."""
