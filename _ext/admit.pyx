@@ -43,7 +43,7 @@ cdef int reason_against(World* w, Pin* pin) noexcept nogil:
         return reason
     if w.policy.admit & ADMIT_NEED_ALLOCATED:                        # known holes only: the trace does not show extents
         for slot in range(pin.slot, pin.slot + pin.live):
-            if matches(w, &w.slots[slot], HOLE):
+            if matches(w, slot, HOLE):
                 return REFUSED_NOT_ALLOCATED
     return NOT_REFUSED
 

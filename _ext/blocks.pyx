@@ -52,7 +52,7 @@ cdef int hold_blocks(World* w, int32_t file, int64_t lo, int64_t hi) except -1 n
     """The pinned pages of [lo, hi) lose their place in the file; their blocks stay busy from now on."""
     cdef int64_t slot = lo, end
     while slot < hi:
-        if not matches(w, &w.slots[slot], HELD):
+        if not matches(w, slot, HELD):
             slot += 1
             continue
         end = uniform_end(w, file, slot, hi)

@@ -13,7 +13,7 @@ from replay._ext.decisions cimport (
 from replay._ext.outcomes cimport charge, conflict, index_of, run_end, stall
 from replay._ext.world cimport (
     MAPPED, PAGE_BYTES, PAGE_DIRTY, PAGE_MAPPED, PAGE_WRITTEN, Pin, REGION_LIVE, REGION_REFUSED, REGION_REVOKED, ROW_FAILED, Region, Rows,
-    Slot, World, matches, price,
+    World, matches, price,
 )
 
 
@@ -70,7 +70,7 @@ cdef int write_access(World* w, int32_t row, Region* region) except -1 nogil:
         if p < 0 or w.pins[p].step < 0:
             continue
         if w.slots[slot].born < w.pins[p].step:
-            w.slots[slot].flags |= PAGE_WRITTEN
+            w.flags[slot] |= PAGE_WRITTEN
         else:
             orphans += 1
     if orphans > 0:
@@ -82,19 +82,17 @@ cdef int fault_access(World* w, int32_t row, Region* region, bint write) except 
     """The device faults in what it has not mapped; the remote side waits for that."""
     cdef int64_t lo = w.rows.slot[row], hi = lo + w.rows.nslots[row], dur = 0, faulted = 0, run = 0, slot
     cdef int32_t p = pin_of(w, region, lo)
-    cdef Slot* page
     for slot in range(lo, hi):
-        page = &w.slots[slot]
         if write:
-            page.flags |= PAGE_DIRTY
-        if page.flags & PAGE_MAPPED:
+            w.flags[slot] |= PAGE_DIRTY
+        if w.flags[slot] & PAGE_MAPPED:
             if run > 0:
                 dur += price(w.params.fault, run)
                 faulted += 1
             run = 0
             continue
-        page.flags |= PAGE_MAPPED
-        page.holder = pin_of(w, region, slot)
+        w.flags[slot] |= PAGE_MAPPED
+        w.slots[slot].holder = pin_of(w, region, slot)
         run += 1
     if run > 0:
         dur += price(w.params.fault, run)
@@ -113,7 +111,7 @@ cdef int map_pin(World* w, int32_t p) except -1 nogil:
         return 0
     charge(w, ODP_FAULTS, 1)
     for slot in range(pin.slot, pin.slot + pin.live):
-        w.slots[slot].flags |= PAGE_MAPPED | (PAGE_DIRTY if pin.write else 0)
+        w.flags[slot] |= PAGE_MAPPED | (PAGE_DIRTY if pin.write else 0)
         w.slots[slot].holder = p
     return 0
 
@@ -125,7 +123,7 @@ cdef void unmap_pin(World* w, int32_t p) noexcept nogil:
         return
     for slot in range(pin.slot, pin.slot + pin.live):
         if w.slots[slot].holder == p:
-            w.slots[slot].flags &= ~PAGE_MAPPED
+            w.flags[slot] &= ~PAGE_MAPPED
 
 
 cdef int64_t unmap_range(World* w, int32_t file, int64_t lo, int64_t hi, bint refault) except -1 nogil:
@@ -134,13 +132,13 @@ cdef int64_t unmap_range(World* w, int32_t file, int64_t lo, int64_t hi, bint re
     cdef int64_t slot = lo, start, stop, total = 0
     cdef int32_t holder
     while slot < hi:
-        if not matches(w, &w.slots[slot], MAPPED):
+        if not matches(w, slot, MAPPED):
             slot += 1
             continue
         start = slot
         stop = min(run_end(w, slot), hi)
-        while slot < stop and matches(w, &w.slots[slot], MAPPED):
-            w.slots[slot].flags &= ~(PAGE_MAPPED | PAGE_DIRTY)
+        while slot < stop and matches(w, slot, MAPPED):
+            w.flags[slot] &= ~(PAGE_MAPPED | PAGE_DIRTY)
             slot += 1
         charge(w, ODP_INVALIDATIONS, 1)
         shift(w, w.current, price(w.params.invalidate, slot - start))
@@ -149,5 +147,5 @@ cdef int64_t unmap_range(World* w, int32_t file, int64_t lo, int64_t hi, bint re
             charge(w, ODP_FAULTS, 1)
             for stop in range(start, slot):
                 holder = w.slots[stop].holder
-                w.slots[stop].flags |= PAGE_MAPPED | (PAGE_DIRTY if holder >= 0 and w.pins[holder].write else 0)
+                w.flags[stop] |= PAGE_MAPPED | (PAGE_DIRTY if holder >= 0 and w.pins[holder].write else 0)
     return total

@@ -19,7 +19,7 @@ from replay._ext.outcomes cimport ConflictRow, RefusalRow, RevocationRow, StallR
 from replay._ext.pages cimport dirty_pages
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, DETACHED, Entry, N_BINS, PAGE_HOLE, PAGE_RECORDED,
-    Params, Pin, Policy, REGION_LIVE, REGION_NEW, Region, Rows, Slot, Task, World, allocate,
+    Params, Pin, Policy, REGION_LIVE, REGION_NEW, Region, Rows, Task, World, allocate,
     fetch, release,
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
@@ -48,10 +48,10 @@ cdef int on_dirty(World* w, int32_t row) noexcept nogil:
     cdef int32_t r = rows.region[row]
     if r >= 0 and w.regions[r].state != REGION_LIVE and w.regions[r].state != REGION_NEW:
         for slot in range(lo, hi):
-            w.slots[slot].flags |= PAGE_RECORDED
+            w.flags[slot] |= PAGE_RECORDED
     elif r >= 0 and w.policy.admit & d.ADMIT_NO_PIN:
         for slot in range(lo, hi):
-            w.slots[slot].flags |= PAGE_RECORDED
+            w.flags[slot] |= PAGE_RECORDED
     else:
         dirty_pages(w, lo, hi)
     return 0
@@ -60,7 +60,7 @@ cdef int on_dirty(World* w, int32_t row) noexcept nogil:
 cdef int on_cache_add(World* w, int32_t row) noexcept nogil:
     cdef int64_t slot, lo = w.rows.slot[row]
     for slot in range(lo, lo + w.rows.nslots[row]):
-        w.slots[slot].flags &= ~PAGE_HOLE
+        w.flags[slot] &= ~PAGE_HOLE
     return 0
 
 
@@ -288,6 +288,7 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
     w.bin_ns = max(1, (w.end - w.first + N_BINS) // N_BINS)
     w.active = w.params.activity == d.ACTIVITY_ALWAYS or not trace.remote
     w.current = -1
+    w.step = 1
     try:
         allocate(&w)
         fill(&w, trace)

@@ -124,7 +124,7 @@ cdef bint is_owner(World* w, int32_t row) noexcept nogil:
     cdef int32_t file = w.rows.file[row], owner = w.tasks[w.rows.task[row]].owner, pin
     cdef int64_t slot
     for slot in range(begin_of(w, row), end_of(w, row)):
-        if matches(w, &w.slots[slot], HELD_LONG):
+        if matches(w, slot, HELD_LONG):
             pin = holder_of(w, file, slot, HELD_LONG)
             if pin < 0 or w.tasks[w.pins[pin].task].owner != owner:
                 return False
@@ -137,7 +137,7 @@ cdef int fail(World* w, int32_t row) except -1 nogil:
     cdef int32_t file = w.rows.file[row], task = w.rows.task[row]
     cdef bint leased = (w.policy.admit & ADMIT_NEED_LEASE) != 0
     cdef int64_t lo = begin_of(w, row), hi = end_of(w, row), slot = lo
-    while slot < hi and not matches(w, &w.slots[slot], HELD_LONG):
+    while slot < hi and not matches(w, slot, HELD_LONG):
         slot += 1
     if slot == hi:
         return settle_short_pins(w, row)

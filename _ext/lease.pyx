@@ -111,7 +111,7 @@ cdef bint must_break(World* w, int32_t row, int64_t lo, int64_t hi) noexcept nog
     if w.tasks[w.rows.task[row]].lease_break < 0:
         return True
     for slot in range(lo, hi):
-        if matches(w, &w.slots[slot], HELD_LONG):
+        if matches(w, slot, HELD_LONG):
             return True
     return False
 

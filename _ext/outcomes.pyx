@@ -87,14 +87,14 @@ cdef int64_t report(World* w, int cls, int op, int32_t file, int64_t lo, int64_t
     cdef int64_t slot = lo, start, stop, total = 0
     cdef int32_t pin
     while slot < hi:
-        if not matches(w, &w.slots[slot], look):
+        if not matches(w, slot, look):
             slot += 1
             continue
         start = slot
         pin = holder_of(w, file, start, look)
         stop = min(run_end(w, start), hi)
         slot += 1
-        while slot < stop and matches(w, &w.slots[slot], look) and holder_of(w, file, slot, look) == pin:
+        while slot < stop and matches(w, slot, look) and holder_of(w, file, slot, look) == pin:
             slot += 1
         conflict(w, cls, op, file, index_of(w, start), slot - start, pin, -1, victim)
         total += slot - start
@@ -106,13 +106,13 @@ cdef int64_t report_pin(World* w, int cls, int op, int32_t p, int look, int32_t 
     cdef Pin* pin = &w.pins[p]
     cdef int64_t slot = pin.slot, end = pin.slot + pin.live, start, stop, total = 0
     while slot < end:
-        if pin.step <= w.slots[slot].born or not matches(w, &w.slots[slot], look):
+        if pin.step <= w.slots[slot].born or not matches(w, slot, look):
             slot += 1
             continue
         start = slot
         stop = min(run_end(w, start), end)
         slot += 1
-        while slot < stop and pin.step > w.slots[slot].born and matches(w, &w.slots[slot], look):
+        while slot < stop and pin.step > w.slots[slot].born and matches(w, slot, look):
             slot += 1
         conflict(w, cls, op, pin.file, index_of(w, start), slot - start, p, -1, victim)
         total += slot - start

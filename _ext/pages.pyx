@@ -12,8 +12,8 @@ from replay._ext.scheduler cimport recheck, shift
 from replay._ext.decisions cimport BOUNCE_BYTES, DIRTY_AFTER_CLEAN, REWRITE_BYTES, UNRECLAIMABLE_PAGE_SECONDS, WB_BOUNCE
 from replay._ext.outcomes cimport change, charge_at, report_pin
 from replay._ext.world cimport (
-    DROP_CLEAN, DROP_DIRTY, File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HOLE, PAGE_MAPPED, PAGE_RECORDED, PAGE_SKIPPED, Pin, Slot,
-    World, price,
+    DROP_CLEAN, DROP_DIRTY, File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HELD, PAGE_HOLE, PAGE_RECORDED, PAGE_SKIPPED,
+    Pin, Slot, World, price,
 )
 
 
@@ -43,7 +43,8 @@ cdef int take_pin(World* w, int32_t p, bint recorded) except -1 nogil:
             dirty_page(w, slot, recorded)
     for slot in range(pin.slot, pin.slot + pin.live):
         page = &w.slots[slot]
-        fresh += (page.n_long | page.n_short) == 0
+        fresh += (w.flags[slot] & PAGE_HELD) == 0
+        w.flags[slot] |= PAGE_HELD
         if pin.longterm:
             page.n_long += 1
         else:
@@ -79,12 +80,10 @@ cdef int64_t dirty_held(World* w, Pin* pin, bint recorded) noexcept nogil:
     A release that was not recorded leaves pages dirty that the recorded kernel sees clean: its fsyncs do not show them.
     """
     cdef int64_t slot, extra = 0
-    cdef Slot* page
     for slot in range(pin.slot, pin.slot + pin.live):
-        page = &w.slots[slot]
-        if page.born < pin.step:
-            extra += (page.flags & PAGE_DIRTY) == 0
-            extra -= (page.flags & PAGE_RECORDED) == 0
+        if w.slots[slot].born < pin.step:
+            extra += (w.flags[slot] & PAGE_DIRTY) == 0
+            extra -= (w.flags[slot] & PAGE_RECORDED) == 0
             dirty_page(w, slot, recorded)
     return extra
 
@@ -103,7 +102,7 @@ cdef int let_go(World* w, int32_t p) except -1 nogil:
         page = &w.slots[slot]
         if page.born >= pin.step:
             continue
-        if pin.write and page.n_write == 1 and w.written != NULL:
+        if pin.write and page.n_write == 1:
             flush_until_now(w, slot)
         if pin.longterm:
             page.n_long -= 1
@@ -111,8 +110,10 @@ cdef int let_go(World* w, int32_t p) except -1 nogil:
             page.n_short -= 1
         page.n_write -= pin.write
         if page.n_write == 0:
-            page.flags &= ~PAGE_CLEANED
-        gone += (page.n_long | page.n_short) == 0
+            w.flags[slot] &= ~PAGE_CLEANED
+        if (page.n_long | page.n_short) == 0:
+            w.flags[slot] &= ~PAGE_HELD
+            gone += 1
     if pin.before >= 0:
         w.pins[pin.before].after = pin.after
     else:
@@ -133,18 +134,11 @@ cdef int let_go(World* w, int32_t p) except -1 nogil:
 cdef int end_instances(World* w, int32_t file, int64_t lo, int64_t hi, bint hole) except -1 nogil:
     """The pages leave the cache; `hole`: their blocks are freed too."""
     cdef int64_t slot, gone = 0
-    cdef Slot* page
     for slot in range(lo, hi):
-        page = &w.slots[slot]
-        if page.n_write != 0 and w.written != NULL:
-            flush_until_now(w, slot)
-        gone += (page.n_long | page.n_short) != 0
-        page.n_long = 0
-        page.n_short = 0
-        page.n_write = 0
-        page.holder = -1
-        page.born = w.step
-        page.flags = PAGE_HOLE if hole else page.flags & PAGE_HOLE
+        if w.flags[slot] & PAGE_HELD:
+            end_held_instance(w, slot)
+            gone += 1
+        w.flags[slot] = PAGE_HOLE if hole else w.flags[slot] & PAGE_HOLE
     if gone > 0:
         if not w.files[file].dax:
             change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, -gone)
@@ -153,14 +147,23 @@ cdef int end_instances(World* w, int32_t file, int64_t lo, int64_t hi, bint hole
     return 0
 
 
+cdef void end_held_instance(World* w, int64_t slot) noexcept nogil:
+    cdef Slot* page = &w.slots[slot]
+    if page.n_write != 0:
+        flush_until_now(w, slot)
+    page.n_long = 0
+    page.n_short = 0
+    page.n_write = 0
+    page.holder = -1
+    page.born = w.step
+
+
 cdef void dirty_page(World* w, int64_t slot, bint recorded) noexcept nogil:
     """The page turns dirty; `recorded`: in the recording too."""
-    cdef Slot* page = &w.slots[slot]
-    if w.written != NULL:
-        flush_until_now(w, slot)
-    page.flags = (page.flags | PAGE_DIRTY) & ~(PAGE_SKIPPED | PAGE_CLEANED | PAGE_HOLE)
+    flush_until_now(w, slot)
+    w.flags[slot] = (w.flags[slot] | PAGE_DIRTY) & ~(PAGE_SKIPPED | PAGE_CLEANED | PAGE_HOLE)
     if recorded:
-        page.flags |= PAGE_RECORDED
+        w.flags[slot] |= PAGE_RECORDED
 
 
 cdef void dirty_pages(World* w, int64_t lo, int64_t hi) noexcept nogil:
@@ -175,11 +178,11 @@ cdef void flush_until_now(World* w, int64_t slot) noexcept nogil:
     It wakes every writeback.interval from the trace's start and writes what has been dirty for writeback.expire; the
     page stays dirty, so its age begins anew with each write. Under bounce_sync the flusher skips pinned pages.
     """
-    cdef int64_t since = w.written[slot], step, time
-    cdef int64_t interval = w.params.interval
-    if w.policy.writeback != WB_BOUNCE or interval == 0 or since < 0:
+    cdef int64_t since, step, time, interval = w.params.interval
+    if w.policy.writeback != WB_BOUNCE or (w.flags[slot] & (PAGE_DIRTY | PAGE_RECORDED)) != PAGE_DIRTY:
         return
-    if (w.slots[slot].flags & (PAGE_DIRTY | PAGE_RECORDED)) != PAGE_DIRTY:
+    since = w.slots[slot].written - 1
+    if interval == 0 or since < 0:
         return
     step = max(1, (w.params.expire + interval - 1) // interval) * interval
     time = w.first + (since - w.first + w.params.expire + interval - 1) // interval * interval
@@ -189,4 +192,4 @@ cdef void flush_until_now(World* w, int64_t slot) noexcept nogil:
         charge_at(w, BOUNCE_BYTES, time, PAGE_BYTES)
         charge_at(w, REWRITE_BYTES, time, PAGE_BYTES)
         time += step
-    w.written[slot] = -1
+    w.slots[slot].written = 0

@@ -162,7 +162,7 @@ cdef int wait_pages(World* w, int32_t row, int32_t file, int64_t lo, int64_t hi,
     """Block the row's task until no page of [lo, hi) matches `look`, if one does; 1 if it blocked."""
     cdef int64_t slot = lo
     cdef Task* t = &w.tasks[w.rows.task[row]]
-    while slot < hi and not matches(w, &w.slots[slot], look):
+    while slot < hi and not matches(w, slot, look):
         slot += 1
     if slot == hi:
         return 0
@@ -210,7 +210,7 @@ cdef bint still_held(World* w, Task* t) noexcept nogil:
     cdef const int32_t* arena = <int32_t*>w.arena.data
     while t.watch < t.wait_hi:
         if t.wait == WAIT_PAGES:
-            if matches(w, &w.slots[t.watch], t.look):
+            if matches(w, t.watch, t.look):
                 return True
         elif w.pins[arena[t.watch]].step >= 0:
             return True

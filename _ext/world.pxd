@@ -26,6 +26,7 @@ cdef enum:                 # flags of a page
     PAGE_MAPPED = 16       # on-demand paging: the device has it mapped
     PAGE_CLEANED = 32      # written back under a write pin and not dirtied since
     PAGE_HOLE = 64         # its blocks were freed and nothing touched the page since
+    PAGE_HELD = 128        # some pin is active: its Slot counts which
 
 cdef enum:                 # what to look for in a range of pages
     HELD                   # pinned
@@ -122,13 +123,15 @@ cdef struct Params:
     Cost copy
 
 
-cdef struct Slot:          # one page of a file, 24 bytes
+# Of a page: who pins it. All zero while nobody ever did; only flags of PAGE_HELD and PAGE_MAPPED give the counts and the
+# holder a meaning. So a page that nobody pins costs the loop and the memory its byte of flags, and no more.
+cdef struct Slot:
+    int64_t written        # one more than when a page that stays dirty was last written, 0: not since; WB_BOUNCE only
     uint32_t n_long        # active long-term pins of its current instance
     uint32_t n_short
     uint32_t n_write
     int32_t holder         # the latest pin
-    int32_t born           # step at which the current instance began: an older pin holds an older instance
-    uint8_t flags
+    int32_t born           # step at which an instance that was pinned last ended: an older pin does not hold the present one
 
 
 cdef struct Pin:
@@ -258,6 +261,7 @@ cdef struct World:
     Policy policy
     Params params
     # entities
+    uint8_t* flags         # per slot: PAGE_ flags
     Slot* slots
     int64_t n_slots
     Pin* pins
@@ -280,7 +284,7 @@ cdef struct World:
     int64_t end
     int64_t now
     int64_t main           # next row of the main cursor
-    int32_t step           # counts what was processed
+    int32_t step           # counts what was processed, from 1
     int32_t current        # the task whose row runs, -1 in a timer
     Heap heap
     int32_t* waiting       # blocked tasks
@@ -295,8 +299,6 @@ cdef struct World:
     # blocks
     Buffer holds           # Hold
     Buffer links           # Link
-    # writeback
-    int64_t* written       # per slot: when a page that stays dirty was last written; bounce policies only
     # outcomes
     Buffer conflicts
     Buffer stalls
@@ -316,35 +318,40 @@ cdef inline void fetch(World* w, int64_t row) noexcept nogil:
     """Ask the memory for the first page that a later row touches."""
     cdef int64_t slot = w.rows.slot[row]
     if slot >= 0:
-        prefetch(&w.slots[slot])
-        if w.written != NULL:
-            prefetch(&w.written[slot])
+        prefetch(&w.flags[slot])
 
 
-cdef inline bint matches(World* w, Slot* page, int look) noexcept nogil:
-    if look == HELD:
-        return (page.n_long | page.n_short) != 0
-    if look == HELD_LONG:
-        return page.n_long != 0
+cdef inline bint held_to_write(World* w, int64_t slot) noexcept nogil:
+    return (w.flags[slot] & PAGE_HELD) != 0 and w.slots[slot].n_write != 0
+
+
+cdef inline bint matches(World* w, int64_t slot, int look) noexcept nogil:
+    cdef int flags = w.flags[slot]
     if look == MAPPED:
-        return (page.flags & PAGE_MAPPED) != 0
+        return (flags & PAGE_MAPPED) != 0
     if look == HOLE:
-        return (page.flags & PAGE_HOLE) != 0
-    if page.n_write == 0:
+        return (flags & PAGE_HOLE) != 0
+    if not flags & PAGE_HELD:
+        return False
+    if look == HELD:
+        return True
+    if look == HELD_LONG:
+        return w.slots[slot].n_long != 0
+    if w.slots[slot].n_write == 0:
         return False
     if look == HELD_WRITE:
         return True
     if look == HELD_DIRTY:
-        return (page.flags & PAGE_DIRTY) != 0
+        return (flags & PAGE_DIRTY) != 0
     if look == HELD_MISSED:
-        if page.flags & PAGE_DIRTY:
+        if flags & PAGE_DIRTY:
             return False
-        return (page.flags & PAGE_WRITTEN) != 0 or (w.active and (page.flags & PAGE_CLEANED) != 0)
+        return (flags & PAGE_WRITTEN) != 0 or (w.active and (flags & PAGE_CLEANED) != 0)
     if look == HELD_KEPT:
-        return (page.flags & (PAGE_DIRTY | PAGE_RECORDED)) == PAGE_DIRTY
+        return (flags & (PAGE_DIRTY | PAGE_RECORDED)) == PAGE_DIRTY
     if look == HELD_TORN:
-        return w.active or (page.flags & PAGE_WRITTEN) != 0
-    return (page.flags & (PAGE_DIRTY | PAGE_CLEANED)) == PAGE_CLEANED     # HELD_STALE
+        return w.active or (flags & PAGE_WRITTEN) != 0
+    return (flags & (PAGE_DIRTY | PAGE_CLEANED)) == PAGE_CLEANED     # HELD_STALE
 
 
 cdef inline int64_t price(Cost cost, int64_t npages) noexcept nogil:

@@ -2,9 +2,9 @@
 
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from replay._ext.decisions cimport N_METRICS, WB_BOUNCE, WB_BOUNCE_SYNC
+from replay._ext.decisions cimport N_METRICS
 from replay._ext.world cimport Buffer, File, N_BINS, Pin, Region, Slot, Task, World
 
 
@@ -35,11 +35,8 @@ cdef void* zeros(int64_t n, size_t size) except? NULL nogil:
 
 cdef int allocate(World* w) except -1 nogil:
     """Make what the sizes in `w` ask for; pins, regions, files and tasks are filled in by the caller."""
-    cdef int64_t i
+    w.flags = <uint8_t*>zeros(w.n_slots, sizeof(uint8_t))
     w.slots = <Slot*>zeros(w.n_slots, sizeof(Slot))
-    for i in range(w.n_slots):
-        w.slots[i].holder = -1
-        w.slots[i].born = -1
     w.pins = <Pin*>zeros(w.n_pins, sizeof(Pin))
     w.regions = <Region*>zeros(w.n_regions, sizeof(Region))
     w.files = <File*>zeros(w.n_files, sizeof(File))
@@ -48,14 +45,11 @@ cdef int allocate(World* w) except -1 nogil:
     w.mark = <int32_t*>zeros(w.n_regions, sizeof(int32_t))
     w.owner_ns = <int64_t*>zeros(w.n_owners, sizeof(int64_t))
     w.bins = <uint64_t*>zeros(N_METRICS * N_BINS, sizeof(uint64_t))
-    if w.policy.writeback == WB_BOUNCE or w.policy.writeback == WB_BOUNCE_SYNC:
-        w.written = <int64_t*>zeros(w.n_slots, sizeof(int64_t))
-        for i in range(w.n_slots):
-            w.written[i] = -1
     return 0
 
 
 cdef void release(World* w) noexcept nogil:
+    free(w.flags)
     free(w.slots)
     free(w.pins)
     free(w.regions)
@@ -65,7 +59,6 @@ cdef void release(World* w) noexcept nogil:
     free(w.mark)
     free(w.owner_ns)
     free(w.bins)
-    free(w.written)
     free(w.heap.at)
     free(w.breaks.data)
     free(w.arena.data)

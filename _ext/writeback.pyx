@@ -17,30 +17,29 @@ from replay._ext.outcomes cimport charge, report
 from replay._ext.pages cimport flush_until_now
 from replay._ext.world cimport (
     File, HELD_DIRTY, HELD_KEPT, HELD_MISSED, HELD_TORN, HELD_WRITE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_MAPPED,
-    PAGE_RECORDED,    PAGE_SKIPPED, PAGE_WRITTEN, Pin, ROW_OPEN, ROW_SYNC, Rows, Slot, Task, World, matches, price,
+    PAGE_RECORDED, PAGE_SKIPPED, PAGE_WRITTEN, Pin, ROW_OPEN, ROW_SYNC, Rows, Task, World, held_to_write, matches, price,
 )
 
 
 # -- one page ---------------------------------------------------------------------------------------------------------
 
-cdef inline void clean(Slot* page) noexcept nogil:
-    page.flags &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
-    if page.n_write != 0:
-        page.flags |= PAGE_CLEANED
+cdef inline void clean(World* w, int64_t slot) noexcept nogil:
+    w.flags[slot] &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
+    if held_to_write(w, slot):
+        w.flags[slot] |= PAGE_CLEANED
 
 
-cdef inline void skip(Slot* page) noexcept nogil:
+cdef inline void skip(World* w, int64_t slot) noexcept nogil:
     """The recorded kernel cleaned the page; here it stays dirty and unwritten."""
-    page.flags = (page.flags | PAGE_DIRTY | PAGE_SKIPPED) & ~PAGE_RECORDED
+    w.flags[slot] = (w.flags[slot] | PAGE_DIRTY | PAGE_SKIPPED) & ~PAGE_RECORDED
 
 
 cdef void bounce(World* w, int64_t slot) noexcept nogil:
     """Write a copy; the page stays dirty. `written` keeps when, for the periodic flusher."""
-    cdef Slot* page = &w.slots[slot]
     flush_until_now(w, slot)
     charge(w, BOUNCE_BYTES, PAGE_BYTES)
-    page.flags = (page.flags | PAGE_DIRTY) & ~(PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
-    w.written[slot] = w.now
+    w.flags[slot] = (w.flags[slot] | PAGE_DIRTY) & ~(PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
+    w.slots[slot].written = w.now + 1
 
 
 # -- wb_start ---------------------------------------------------------------------------------------------------------
@@ -67,10 +66,10 @@ cdef int on_wb_start(World* w, int32_t row) except -1 nogil:
         unmap_range(w, file, lo, hi, True)
         return write_invalidated(w, row, lo, hi)
     for slot in range(lo, hi):
-        if w.slots[slot].n_write != 0:
+        if held_to_write(w, slot):
             held = True
         else:
-            clean(&w.slots[slot])
+            clean(w, slot)
     if not held:
         return 0
     if choice == WB_HOLD:
@@ -84,7 +83,7 @@ cdef int write(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
     cdef int64_t slot
     report(w, WB_WHILE_PINNED, op_of(w, row), w.rows.file[row], lo, hi, HELD_WRITE, w.rows.task[row])
     for slot in range(lo, hi):
-        clean(&w.slots[slot])
+        clean(w, slot)
     return 0
 
 
@@ -97,9 +96,9 @@ cdef int write_invalidated(World* w, int32_t row, int64_t lo, int64_t hi) except
     cdef uint8_t dirty
     report(w, WB_WHILE_PINNED, op_of(w, row), w.rows.file[row], lo, hi, HELD_WRITE, w.rows.task[row])
     for slot in range(lo, hi):
-        dirty = w.slots[slot].flags & PAGE_DIRTY if w.slots[slot].flags & PAGE_MAPPED else 0
-        clean(&w.slots[slot])
-        w.slots[slot].flags |= dirty
+        dirty = w.flags[slot] & PAGE_DIRTY if w.flags[slot] & PAGE_MAPPED else 0
+        clean(w, slot)
+        w.flags[slot] |= dirty
     return 0
 
 
@@ -109,8 +108,8 @@ cdef int hold(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
     if is_sync(w, row):
         return wait_pages(w, row, w.rows.file[row], lo, hi, HELD_WRITE, op_of(w, row))
     for slot in range(lo, hi):
-        if w.slots[slot].n_write != 0:
-            skip(&w.slots[slot])
+        if held_to_write(w, slot):
+            skip(w, slot)
     return 0
 
 
@@ -118,12 +117,12 @@ cdef int bounce_row(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nog
     cdef int64_t slot, n = 0
     if w.policy.writeback == WB_BOUNCE_SYNC and not is_sync(w, row):
         for slot in range(lo, hi):
-            if w.slots[slot].n_write != 0:
-                skip(&w.slots[slot])
+            if held_to_write(w, slot):
+                skip(w, slot)
         return 0
     report(w, TORN_SNAPSHOT, op_of(w, row), w.rows.file[row], lo, hi, HELD_TORN, w.rows.task[row])
     for slot in range(lo, hi):
-        if w.slots[slot].n_write != 0:
+        if held_to_write(w, slot):
             bounce(w, slot)
             n += 1
     return shift(w, w.current, price(w.params.copy, n))
@@ -173,8 +172,8 @@ cdef int write_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nog
     cdef int64_t slot
     report(w, WB_WHILE_PINNED, OP_FSYNC, w.rows.file[row], lo, hi, HELD_KEPT, w.rows.task[row])
     for slot in range(lo, hi):
-        if matches(w, &w.slots[slot], HELD_KEPT):
-            clean(&w.slots[slot])
+        if matches(w, slot, HELD_KEPT):
+            clean(w, slot)
     return 0
 
 
@@ -183,11 +182,11 @@ cdef int bounce_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 no
     cdef int64_t slot, n = 0
     cdef int32_t file = w.rows.file[row]
     for slot in range(lo, hi):
-        if not matches(w, &w.slots[slot], HELD_KEPT):
+        if not matches(w, slot, HELD_KEPT):
             continue
-        if matches(w, &w.slots[slot], HELD_TORN):
+        if matches(w, slot, HELD_TORN):
             report(w, TORN_SNAPSHOT, OP_FSYNC, file, slot, slot + 1, HELD_TORN, w.rows.task[row])
-        if not w.slots[slot].flags & PAGE_SKIPPED:
+        if not w.flags[slot] & PAGE_SKIPPED:
             charge(w, REWRITE_BYTES, PAGE_BYTES)
         bounce(w, slot)
         n += 1
@@ -197,8 +196,8 @@ cdef int bounce_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 no
 cdef int flush_to_end(World* w) except -1 nogil:
     """At the trace's end: what the periodic flusher wrote until now of pages that are still kept dirty."""
     cdef int64_t slot
-    if w.written != NULL:
+    if w.policy.writeback == WB_BOUNCE:
         for slot in range(w.n_slots):
-            if w.slots[slot].n_write != 0:
+            if held_to_write(w, slot):
                 flush_until_now(w, slot)
     return 0
