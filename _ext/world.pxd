@@ -3,7 +3,7 @@
 # Every pointer into recorded columns was checked by engine.Trace (lengths, and every number that is used as an index),
 # so the loop follows them without a check of its own.
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     PAGE_BYTES = 4096
@@ -124,7 +124,7 @@ cdef struct Params:
 
 
 # Of a page: who pins it. All zero while nobody ever did; only flags of PAGE_HELD and PAGE_MAPPED give the counts and the
-# holder a meaning. So a page that nobody pins costs the loop and the memory its byte of flags, and no more.
+# holder a meaning. So a page that nobody pins costs the loop and the memory its flags and no more.
 cdef struct Slot:
     int64_t written        # one more than when a page that stays dirty was last written, 0: not since; WB_BOUNCE only
     uint32_t n_long        # active long-term pins of its current instance
@@ -261,7 +261,7 @@ cdef struct World:
     Policy policy
     Params params
     # entities
-    uint8_t* flags         # per slot: PAGE_ flags
+    uint16_t* flags        # per slot: PAGE_ flags
     Slot* slots
     int64_t n_slots
     Pin* pins

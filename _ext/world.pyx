@@ -2,7 +2,7 @@
 
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 
 from replay._ext.decisions cimport N_METRICS
 from replay._ext.world cimport Buffer, File, N_BINS, Pin, Region, Slot, Task, World
@@ -35,7 +35,7 @@ cdef void* zeros(int64_t n, size_t size) except? NULL nogil:
 
 cdef int allocate(World* w) except -1 nogil:
     """Make what the sizes in `w` ask for; pins, regions, files and tasks are filled in by the caller."""
-    w.flags = <uint8_t*>zeros(w.n_slots, sizeof(uint8_t))
+    w.flags = <uint16_t*>zeros(w.n_slots, sizeof(uint16_t))
     w.slots = <Slot*>zeros(w.n_slots, sizeof(Slot))
     w.pins = <Pin*>zeros(w.n_pins, sizeof(Pin))
     w.regions = <Region*>zeros(w.n_regions, sizeof(Region))

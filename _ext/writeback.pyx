@@ -4,7 +4,7 @@ DAX pages are never written back. An fsync comes before the writes that it start
 met there first: the recording, whose kernel had cleaned those pages, need not show a write of them.
 """
 
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint16_t
 
 from replay._ext.scheduler cimport shift, wait_pages
 from replay._ext.decisions cimport (
@@ -93,7 +93,7 @@ cdef int write_invalidated(World* w, int32_t row, int64_t lo, int64_t hi) except
     A page that an always active device mapped again at once is dirty again.
     """
     cdef int64_t slot
-    cdef uint8_t dirty
+    cdef uint16_t dirty
     report(w, WB_WHILE_PINNED, op_of(w, row), w.rows.file[row], lo, hi, HELD_WRITE, w.rows.task[row])
     for slot in range(lo, hi):
         dirty = w.flags[slot] & PAGE_DIRTY if w.flags[slot] & PAGE_MAPPED else 0
