@@ -64,7 +64,8 @@ class Forms:
     def part(self, fields: Sequence[Field], *, prefix: str = "") -> Part:
         """A new group of rows."""
         self.need_bytes.append(max((f.offset + f.bytes for f in fields), default=0))
-        return Part(len(self.need_bytes) - 1, tuple(replace(f, name=prefix + f.name) for f in fields))
+        renamed = tuple(replace(f, name=prefix + f.name) for f in fields) if prefix else tuple(fields)
+        return Part(len(self.need_bytes) - 1, renamed)
 
     def table(self, system: str, name: str, parts: Sequence[Part]) -> None:
         unique, number_ = name, 1

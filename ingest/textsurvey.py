@@ -129,7 +129,7 @@ def windows(data: NDArray[np.uint8], scanner: textlines.Scanner, survey: Survey 
     at = 0
     scanner.reset()
     while at < end:
-        lines, count = np.zeros(BATCH_LINES, LINE), 0
+        lines, count = np.zeros(min(BATCH_LINES, end - at), LINE), 0
         limit = at + BATCH_BYTES
         while at < end and at < limit:
             # A window ends with a line; one line may be longer than a window.
@@ -144,7 +144,7 @@ def windows(data: NDArray[np.uint8], scanner: textlines.Scanner, survey: Survey 
                 kind, name = scanner.event(number)
                 if is_multiline(*identify(scanner.grammar, kind, name)):
                     scanner.set_multiline(number)
-            elif count == BATCH_LINES:
+            elif count == len(lines):
                 break
         if count:
             yield lines[:count], at

@@ -15,7 +15,7 @@ TOKENS = (
 )
 
 
-def decode(path: str) -> None:
+def decode(path: str, *, whole: bool = True) -> None:
     from replay.ingest.jsonl import read_jsonl
 
     for table in read_jsonl(path)[1].tables.values():

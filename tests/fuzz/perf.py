@@ -22,10 +22,10 @@ TOKENS = (
 )
 
 
-def decode(path: str) -> None:
+def decode(path: str, *, whole: bool = True) -> None:
     from replay.ingest.perfdata import open_perfdata
 
-    reading.lower(open_perfdata(path))
+    reading.read(open_perfdata(path), whole=whole)
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:

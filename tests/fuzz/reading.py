@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 _MOST_BYTES = 32 << 10
 
 
-def lower(reader: TraceReader) -> None:
-    """Everything that ingest makes of an open trace; its tables must be sound."""
+def read(reader: TraceReader, *, whole: bool) -> None:
+    """The raw tables of an open trace, and if `whole` all that ingest makes of them; the tables must be sound."""
     from replay.ingest.lowering import Lowering
 
-    lowering = Lowering(reader.info, reader.losses)
+    lowering = Lowering(reader.info, reader.losses) if whole else None
     for batch in reader.batches():
         for table in batch.tables.values():
             table.validate(full=True)
-        lowering.add(batch)
-    for canonical in lowering.finish().tables.values():
+        if lowering:
+            lowering.add(batch)
+    for canonical in lowering.finish().tables.values() if lowering else ():
         canonical.validate(full=True)
 
 

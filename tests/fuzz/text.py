@@ -18,10 +18,10 @@ TOKENS = (
 )
 
 
-def decode(path: str) -> None:
+def decode(path: str, *, whole: bool = True) -> None:
     from replay.ingest.text import open_text
 
-    reading.lower(open_text(path))
+    reading.read(open_text(path), whole=whole)
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:

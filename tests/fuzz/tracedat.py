@@ -21,10 +21,10 @@ TOKENS = (
 )
 
 
-def decode(path: str) -> None:
+def decode(path: str, *, whole: bool = True) -> None:
     from replay.ingest.tracecmd import open_tracecmd
 
-    reading.lower(open_tracecmd(path))
+    reading.read(open_tracecmd(path), whole=whole)
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:
