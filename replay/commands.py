@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from replay.console import Bar, put, say, show
+from replay.console import Bar, put, say, show, show_rows
 from replay.errors import ReplayError, UsageError
 from replay.render import Format
 from replay.store import Entry, Store
@@ -189,7 +189,10 @@ def sql(store_path: str, query: str | None, form: Format, output: str | None, li
     if query == "-":
         query = sys.stdin.read()
     with Session(Store(store_path)) as session:
-        show(session.sql(query).arrow(), form, output, limit=limit)
+        if form in ("table", "json"):
+            show_rows(*session.rows(query), form, output, limit)
+        else:
+            show(session.sql(query).arrow(), form, output)
 
 
 def print_views(store_path: str, output: str | None) -> None:

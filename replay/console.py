@@ -7,13 +7,13 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from replay.errors import ReplayError
-from replay.render import Format, printable, write
+from replay.render import Format, printable, write, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,11 +33,23 @@ def put(text: str) -> None:
         out.write(text.encode(errors="replace"))
 
 
-def show(table: pa.Table, form: Format, path: str | None, *, limit: int | None = None) -> None:
+def show(table: pa.Table, form: Format, path: str | None) -> None:
     """A table that is a result, in the wanted format."""
-    terminal = path is None and sys.stdout.isatty()
     with output(path) as out:
-        write(table, form, out, width=shutil.get_terminal_size().columns if terminal else None, limit=limit)
+        write(table, form, out, width=_width(path))
+
+
+def show_rows(
+    names: Sequence[str], rows: Iterable[Sequence[Any]], form: Literal["table", "json"], path: str | None, limit: int | None
+) -> None:
+    """Rows that are a result and need not be held all at once; `limit` bounds those of a text table."""
+    with output(path) as out:
+        write_rows(names, rows, form, out, width=_width(path), limit=limit)
+
+
+def _width(path: str | None) -> int | None:
+    """The terminal's, if the output goes there."""
+    return shutil.get_terminal_size().columns if path is None and sys.stdout.isatty() else None
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from replay.errors import UsageError
@@ -30,28 +31,42 @@ class Head:
     open_column: str = ""
 
 
-def write(table: pa.Table, form: Format, out: IO[bytes], *, width: int | None = None, limit: int | None = None) -> None:
-    """Write any table. `width` is the terminal's, where there is one; `limit` bounds the rows of a text table."""
+def write(table: pa.Table, form: Format, out: IO[bytes], *, width: int | None = None) -> None:
+    """Write any table. `width` is the terminal's, where there is one."""
     if form == "parquet":
         _write_parquet(table, out)
     elif form == "csv":
         _write_csv(table, out)
-    elif form == "json":
-        _write_json(table, out)
     else:
-        out.write(plain_table(table, width=width, limit=limit).encode())
+        write_rows(table.column_names, _rows(table), form, out, width=width)
 
 
-def plain_table(table: pa.Table, *, width: int | None = None, limit: int | None = None) -> str:
+def write_rows(
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    form: Literal["table", "json"],
+    out: IO[bytes],
+    *,
+    width: int | None = None,
+    limit: int | None = None,
+) -> None:
+    """The same for rows that need not be held all at once; `limit` bounds those of a text table."""
+    if form == "json":
+        _write_json(_unique(names), rows, out)
+    else:
+        out.write(plain_table(names, rows, width=width, limit=limit).encode())
+
+
+def plain_table(names: Sequence[str], rows: Iterable[Sequence[Any]], *, width: int | None = None, limit: int | None = None) -> str:
     """A text table of values as they are; row by row where it would not fit the width."""
-    shown = table if limit is None else table.slice(0, limit)
-    heads = {name: Head(printable(name)) for name in _unique(table.column_names)}
-    rows = _rows(shown.rename_columns(list(heads)))
-    text = text_table(heads, rows)
-    if width is not None and rows and max(map(len, text.split("\n"))) > width:
-        text = _row_by_row(heads, rows)
-    if shown.num_rows < table.num_rows:
-        text += f"({shown.num_rows} of {table.num_rows} rows; --limit 0 shows all)\n"
+    heads = {name: Head(printable(name)) for name in _unique(names)}
+    fetched = list(rows if limit is None else islice(rows, limit + 1))
+    shown = [dict(zip(heads, row, strict=True)) for row in fetched[:limit]]
+    text = text_table(heads, shown)
+    if width is not None and shown and max(map(len, text.split("\n"))) > width:
+        text = _row_by_row(heads, shown)
+    if len(shown) < len(fetched):
+        text += f"(the first {len(shown)} rows; --limit 0 shows all)\n"
     return text
 
 
@@ -120,9 +135,9 @@ def _unique(names: Iterable[str]) -> list[str]:
     return unique
 
 
-def _rows(table: pa.Table) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+def _rows(table: pa.Table) -> Iterator[Sequence[Any]]:
+    for batch in table.to_batches(max_chunksize=10_000):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _write_parquet(table: pa.Table, out: IO[bytes]) -> None:
@@ -164,15 +179,14 @@ def _needs_quotes(column: pa.ChunkedArray) -> bool:
     return pc.any(pc.match_substring_regex(column, _CSV_SPECIAL.pattern)).as_py() or False
 
 
-def _write_json(table: pa.Table, out: IO[bytes]) -> None:
+def _write_json(names: Sequence[str], rows: Iterable[Sequence[Any]], out: IO[bytes]) -> None:
     """One array, one object a line."""
-    renamed = table.rename_columns(_unique(table.column_names))
     out.write(b"[")
     separator = b"\n"
-    for batch in renamed.to_batches(max_chunksize=10_000):
-        for row in batch.to_pylist():
-            out.write(separator + json.dumps(_finite(row), default=_encode, ensure_ascii=False).encode())
-            separator = b",\n"
+    for row in rows:
+        found = {name: _finite(value) for name, value in zip(names, row, strict=True)}
+        out.write(separator + json.dumps(found, default=_encode, ensure_ascii=False).encode())
+        separator = b",\n"
     out.write(b"\n]\n" if separator == b",\n" else b"]\n")
 
 

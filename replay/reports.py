@@ -90,14 +90,6 @@ def load(name: str) -> Report:
     return parse(name, files("replay.queries").joinpath(f"{name}.sql").read_text(encoding="utf-8"))
 
 
-def internal_views() -> list[str]:
-    """CREATE VIEW statements for queries/_*.sql, in order of name."""
-    folder = files("replay.queries")
-    found = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith("_") and entry.name.endswith(".sql"))
-    texts = {name.removesuffix(".sql"): folder.joinpath(name).read_text(encoding="utf-8") for name in found}
-    return [f"CREATE OR REPLACE VIEW {name} AS\n{text}" for name, text in texts.items()]
-
-
 def run(session: Session, report: Report, values: Mapping[str, str | int | None]) -> pa.Table:
     """The report's rows. A value for a parameter that the report does not have is a UsageError."""
     known = {parameter.name: parameter for parameter in report.parameters}

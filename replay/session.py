@@ -5,25 +5,26 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from replay.errors import ReplayError, StoreError, UsageError
-from replay.params import PARAMS
-from replay.policies import BUILTIN
-from replay.reports import internal_views
 from replay.store import Store
-from replay.views import declared_views, quote, raw_views
+from replay.views import declared_views, internal_views, quote, raw_views
 
 if TYPE_CHECKING:
+    import duckdb
     import polars as pl
     import pyarrow as pa
 
 # Raw views are many, comments more: they are made for statements that could name them, or list what there is.
 _MAY_NEED_ALL = re.compile(r"raw_|\bshow\b|\bdescribe\b|information_schema|duckdb_|pg_|sqlite_master", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+_FETCHED_ROWS = 10_000
 _HUGEINT_DIGITS = 38
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,10 @@ class Answer:
 
 
 class Session:
-    """A connection to the store as it is now. Close it, or use it as a context manager."""
+    """A connection to the store as it is now. Close it, or use it as a context manager.
+
+    A view is made when a query names it: making it opens files.
+    """
 
     def __init__(self, store: Store) -> None:
         import duckdb
@@ -68,12 +72,8 @@ class Session:
         self._store = store
         self._complete = False
         self._declared = declared_views(store)
+        self._pending = {**{view.name: view.definition for view in self._declared}, **internal_views()}
         self._connection = duckdb.connect(":memory:")
-        try:
-            self._define([*(view.definition() for view in self._declared), settings_tables(), *internal_views()])
-        except StoreError:
-            self.close()
-            raise
         self._lock_down()
 
     def __enter__(self) -> Session:
@@ -87,32 +87,67 @@ class Session:
 
     def sql(self, query: str, params: Mapping[str, object] | None = None) -> Answer:
         """Run one SELECT. UsageError for anything else and for what DuckDB refuses to understand."""
+        bound = dict(params) if params else None
+        with _explained():
+            return Answer.of(self._select(query, lambda: self._connection.sql(query, params=bound)).to_arrow_table())
+
+    def rows(self, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+        """Names and rows of one SELECT.
+
+        Rows are fetched as they are wanted, and without Arrow, whose import takes longer than most queries.
+        """
+        with _explained():
+            cursor = self._select(query, lambda: self._connection.execute(query))
+            return [column[0] for column in cursor.description or ()], _fetch(cursor)
+
+    def _select(self, query: str, run: Callable[[], _Result]) -> _Result:
         import duckdb
 
-        _check_select(query)
-        if not self._complete and _MAY_NEED_ALL.search(query):
-            self._complete_catalog()
+        self._check_select(query)
+        self._define_named(query)
         try:
-            return Answer.of(self._connection.sql(query, params=dict(params) if params else None).to_arrow_table())
-        except (duckdb.PermissionException, duckdb.ProgrammingError, duckdb.DataError) as error:
-            raise UsageError(_first_lines(error)) from None
-        except duckdb.Error as error:
-            raise ReplayError(_first_lines(error)) from None
+            return run()
+        except duckdb.CatalogException:
+            # Perhaps a name that is put together; if not, DuckDB knows what it may have been meant for.
+            self._complete_catalog()
+            return run()
 
     def columns(self, query: str, params: Mapping[str, object]) -> list[tuple[str, str]]:
         """Names and types of what a query gives, without running it."""
+        self._define_named(query)
         described = self._connection.execute(f"DESCRIBE {query}", dict(params)).fetchall()
         return [(row[0], row[1]) for row in described]
 
+    def _define_named(self, query: str) -> None:
+        """Make the views that a query may name, and those that they are made of."""
+        if _MAY_NEED_ALL.search(query):
+            self._complete_catalog()
+            return
+        named: dict[str, str] = {}
+        texts = [query]
+        while texts:
+            for word in set(_WORD.findall(texts.pop().lower())) & (self._pending.keys() - named.keys()):
+                named[word] = self._pending[word]()
+                texts.append(named[word])
+        self._define([named[name] for name in self._pending if name in named])
+        for name in named:
+            del self._pending[name]
+
     def _complete_catalog(self) -> None:
+        if self._complete:
+            return
         self._complete = True
         raw = raw_views(self._store)
-        self._define([*(view.definition() for view in raw), *(comment for view in (*self._declared, *raw) for comment in view.comments())])
+        pending, self._pending = self._pending, {}
+        comments = (comment for view in (*self._declared, *raw) for comment in view.comments())
+        self._define([*(definition() for definition in pending.values()), *(view.definition() for view in raw), *comments])
 
     def _define(self, statements: Sequence[str]) -> None:
         """Our own statements: where they fail, it is for a file of the store."""
         import duckdb
 
+        if not statements:
+            return
         try:
             self._connection.execute(";\n".join(statements))
         except duckdb.Error as error:
@@ -133,38 +168,45 @@ class Session:
         ):
             self._connection.execute(f"SET {setting}")
 
+    def _check_select(self, query: str) -> None:
+        import duckdb
+
+        statements = self._connection.extract_statements(query)
+        if len(statements) != 1:
+            raise UsageError(f"one SELECT at a time: this is {len(statements)} statements")
+        if statements[0].type != duckdb.StatementType.SELECT:
+            kind = statements[0].type.name
+            hint = "the store changes only through replay ingest and replay run"
+            raise UsageError(f"only SELECT is allowed here, this is {kind}", hint=hint)
+
 
 def views_script(store: Store) -> str:
     """The views as SQL text for any DuckDB: they find later traces and runs by pattern."""
     views = [*declared_views(store, glob=True), *raw_views(store, glob=True)]
     statements = [statement for view in views for statement in (view.definition(), *view.comments())]
-    return ";\n".join(statements) + ";\n" + settings_tables() + ";\n".join(internal_views()) + ";\n"
+    return "".join(f"{statement};\n" for statement in (*statements, *(definition() for definition in internal_views().values())))
 
 
-def settings_tables() -> str:
-    """Views `policies` and `parameters`: the order of policies and the defaults, for reports to join."""
-    policies = ", ".join(f"({number}, {quote(policy.name)})" for number, policy in enumerate(BUILTIN))
-    parameters = ", ".join(
-        f"({quote(param.name)}, {quote(param.show(param.parse(param.default)))}, {quote(param.doc)})" for param in PARAMS
-    )
-    return (
-        f"CREATE OR REPLACE VIEW policies AS SELECT * FROM (VALUES {policies}) AS t(position, policy);\n"
-        f"CREATE OR REPLACE VIEW parameters AS SELECT * FROM (VALUES {parameters}) AS t(parameter, default_value, doc);\n"
-    )
+def _fetch(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while True:
+        with _explained():
+            rows = cursor.fetchmany(_FETCHED_ROWS)
+        if not rows:
+            return
+        yield from rows
 
 
-def _check_select(query: str) -> None:
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Errors of DuckDB as ours: those of the query as wrong usage."""
     import duckdb
 
     try:
-        statements = duckdb.extract_statements(query)
-    except duckdb.Error as error:
+        yield
+    except (duckdb.PermissionException, duckdb.ProgrammingError, duckdb.DataError) as error:
         raise UsageError(_first_lines(error)) from None
-    if len(statements) != 1:
-        raise UsageError(f"one SELECT at a time: this is {len(statements)} statements")
-    if statements[0].type != duckdb.StatementType.SELECT:
-        kind = statements[0].type.name
-        raise UsageError(f"only SELECT is allowed here, this is {kind}", hint="the store changes only through replay ingest and replay run")
+    except duckdb.Error as error:
+        raise ReplayError(_first_lines(error)) from None
 
 
 def _first_lines(error: Exception) -> str:

@@ -1,11 +1,16 @@
-"""The SQL views over a store: which exist, what they are made of, and what each column means."""
+"""The SQL views over a store: which exist, what they are made of, and what each column means.
+
+A definition is made when it is wanted: most questions name few views, and are over before all could be made.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import resources
 
 from replay.schema import CATALOG_TABLES, RUN_TABLES, TRACE_TABLES, Column, Table
 from replay.store import Entry, Store
@@ -65,6 +70,39 @@ def declared_views(store: Store | None, *, glob: bool = False) -> list[View]:
     traces = store.traces() if store else []
     runs = store.runs() if store else []
     return [_declared_view(table, *_members(store, table, traces, runs, glob=glob)) for table in declared_tables()]
+
+
+def internal_views() -> dict[str, Callable[[], str]]:
+    """Definitions by name: of `policies` and `parameters`, and of queries/_*.sql, of which a later one may use the earlier."""
+    found = sorted(
+        entry.name for entry in resources.files("replay.queries").iterdir() if entry.name.startswith("_") and entry.name.endswith(".sql")
+    )
+    return {
+        "policies": _policies,
+        "parameters": _parameters,
+        **{name.removesuffix(".sql"): partial(_from_file, name) for name in found},
+    }
+
+
+def _policies() -> str:
+    """The order of policies, for reports to join."""
+    from replay.policies import BUILTIN
+
+    rows = ", ".join(f"({number}, {quote(policy.name)})" for number, policy in enumerate(BUILTIN))
+    return f"CREATE OR REPLACE VIEW policies AS SELECT * FROM (VALUES {rows}) AS t(position, policy)"
+
+
+def _parameters() -> str:
+    """Defaults of the parameters, for reports to join."""
+    from replay.params import PARAMS
+
+    rows = ", ".join(f"({quote(param.name)}, {quote(param.show(param.parse(param.default)))}, {quote(param.doc)})" for param in PARAMS)
+    return f"CREATE OR REPLACE VIEW parameters AS SELECT * FROM (VALUES {rows}) AS t(parameter, default_value, doc)"
+
+
+def _from_file(name: str) -> str:
+    text = resources.files("replay.queries").joinpath(name).read_text(encoding="utf-8")
+    return f"CREATE OR REPLACE VIEW {name.removesuffix('.sql')} AS\n{text}"
 
 
 def raw_views(store: Store, *, glob: bool = False) -> list[View]:

@@ -85,6 +85,29 @@ def test_raw_views_unite_traces_by_column_name(session: Session) -> None:
     assert {"raw_gup_probe", "raw_sched_switch", "events", "series"} <= names
 
 
+def test_a_view_is_made_when_a_query_names_it(store: Store) -> None:
+    (store.path / "runs" / "run=r1" / "series.parquet").write_bytes(b"PAR1 and then nothing of it")
+    with Session(store) as session:
+        assert session.sql("SELECT position FROM _labels").rows() == [{"position": 0}]
+    with Session(store) as session, pytest.raises(ReplayError, match=r"series\.parquet"):
+        session.sql("SELECT count(*) FROM series")
+
+
+def test_a_name_that_the_query_does_not_spell_out_is_found_or_the_nearest_one_named(session: Session) -> None:
+    assert session.sql("SELECT count(*) AS n FROM query('FROM eve' || 'nts')").rows() == [{"n": 1}]
+    with pytest.raises(UsageError, match='Did you mean "conflicts"'):
+        session.sql("SELECT * FROM conflict")
+
+
+def test_rows_come_as_they_are_fetched(session: Session) -> None:
+    names, rows = session.rows("SELECT range AS number, sum(range) OVER () AS whole FROM range(23456)")
+    assert names == ["number", "whole"]
+    assert [next(rows), *rows][-1] == (23455, 23455 * 23456 // 2)
+    _, failing = session.rows("SELECT CASE WHEN range = 60000 THEN error('bad') END FROM range(70000)")
+    with pytest.raises(ReplayError, match="bad"):
+        list(failing)
+
+
 def test_sums_come_as_plain_integers(session: Session) -> None:
     answer = session.sql("SELECT class, sum(npages) AS pages FROM conflicts GROUP BY class")
     assert answer.arrow().schema.field("pages").type == pa.int64()
