@@ -27,6 +27,7 @@ cdef class PerfRecords:
     cdef int32_t layout_count
     cdef Side *sides
     cdef bint same_trailers
+    cdef bint big_endian
     cdef PairMap layout_of       # by id
     cdef PairMap process_of      # by thread
     cdef int64_t last_thread
@@ -54,7 +55,7 @@ cdef class PerfRecords:
     cdef int take_sample(self, const uint8_t *record, uint32_t size) except -1 nogil
     cdef int take_side(self, const uint8_t *record, uint32_t kind, uint32_t size) except -1 nogil
     cdef int enter(self, const uint8_t *record, uint64_t time, int32_t layout, uint32_t cpu) except -1 nogil
-    cdef int belongs(self, int32_t thread, int32_t process) except -1 nogil
+    cdef int belongs(self, const uint8_t *thread_at, const uint8_t *process_at) except -1 nogil
     cdef int32_t layout_of_sample(self, const uint8_t *record, uint32_t size) noexcept nogil
     cdef int32_t layout_of_trailer(self, const uint8_t *record, uint32_t size) noexcept nogil
     cdef bint add_row(self, int32_t group, const Piece *piece, const Entry *entry, int64_t seq) noexcept nogil

@@ -10,7 +10,7 @@ _Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
 KINDS: int
 MMAP2_BUILD_ID: int
 
-def outline(data: memoryview) -> tuple[_Numbers, int]: ...
+def outline(data: memoryview, *, big_endian: bool = False) -> tuple[_Numbers, int]: ...
 
 @disjoint_base
 class PerfRecords:
@@ -21,6 +21,7 @@ class PerfRecords:
         need_bytes: list[int],
         *,
         same_trailers: bool,
+        big_endian: bool = False,
     ) -> PerfRecords: ...
     @property
     def groups(self) -> RowGroups: ...

@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc, free
 import numpy as np
 
 from replay._ext.hashing cimport get, put, room
-from replay._ext.memory cimport read_16, read_32, read_64
+from replay._ext.memory cimport word_16, word_32, word_64
 from replay._ext.perfsamples cimport PARTS, Layout, Piece, locate
 from replay._ext.rowgroups cimport Row, RowGroups
 
@@ -42,16 +42,16 @@ cdef enum:
 cdef uint64_t NEVER = 0x2000000000000000
 
 
-cdef inline int64_t extent(const uint8_t *record, int64_t left) noexcept nogil:
+cdef inline int64_t extent(const uint8_t *record, int64_t left, bint swap) noexcept nogil:
     """Bytes up to the next record, 0 if this one cannot be right, -1 if it does not end within the data."""
     if left < HEADER:
         return -1
-    cdef uint32_t kind = read_32(record)
-    cdef int64_t size = read_16(record + 6)
+    cdef uint32_t kind = word_32(record, swap)
+    cdef int64_t size = word_16(record + 6, swap)
     cdef uint64_t more = 0
     if kind == COMPRESSED2 and left >= HEADER + 8:
         # perf up to 6.17 wrote a size modulo 2^16, and no padding where that happened.
-        more = read_64(record + HEADER)
+        more = word_64(record + HEADER, swap)
         if more <= 1 << 24 and <int64_t>more + 16 > size:
             size = <int64_t>more + 16
         more = 0
@@ -60,15 +60,15 @@ cdef inline int64_t extent(const uint8_t *record, int64_t left) noexcept nogil:
     if size > left:
         return -1
     if kind == HEADER_TRACING_DATA and size >= HEADER + 4:
-        more = read_32(record + HEADER)
+        more = word_32(record + HEADER, swap)
     elif kind == AUXTRACE and size >= HEADER + 8:
-        more = read_64(record + HEADER)
+        more = word_64(record + HEADER, swap)
     if more > <uint64_t>(left - size):
         return -1
     return size + <int64_t>more
 
 
-def outline(const uint8_t[::1] data not None):
+def outline(const uint8_t[::1] data not None, *, bint big_endian=False):
     """Where the records that describe others are: attributes, formats, names, features, compressed records; and where to stop.
 
     The stop is the length of the data, or the first byte that no whole record begins at.
@@ -83,10 +83,10 @@ def outline(const uint8_t[::1] data not None):
     try:
         with nogil:
             while at < size:
-                length = extent(&data[at], size - at)
+                length = extent(&data[at], size - at, big_endian)
                 if length <= 0:
                     break
-                kind = read_32(&data[at])
+                kind = word_32(&data[at], big_endian)
                 if kind >= USER_TYPES and length > 2 * HEADER and (
                     kind in (HEADER_ATTR, HEADER_TRACING_DATA, EVENT_UPDATE, HEADER_FEATURE, COMPRESSED, COMPRESSED2)
                 ):
@@ -104,10 +104,11 @@ def outline(const uint8_t[::1] data not None):
 
 
 cdef class PerfRecords:
-    def __cinit__(self, list layouts, list sides, list need_bytes, *, bint same_trailers):
+    def __cinit__(self, list layouts, list sides, list need_bytes, *, bint same_trailers, bint big_endian=False):
         """layouts: for each event a dict of struct Layout and its ids; sides: for each type below KINDS a tuple of struct Side."""
         cdef int32_t i, j
-        self.groups = RowGroups(need_bytes)
+        self.groups = RowGroups(need_bytes, big_endian=big_endian)
+        self.big_endian = big_endian
         self.layout_count = len(layouts)
         self.layouts = <Layout *>calloc(self.layout_count + 1, sizeof(Layout))
         self.sides = <Side *>calloc(KIND_COUNT, sizeof(Side))
@@ -134,7 +135,7 @@ cdef class PerfRecords:
         cdef int j
         layout.sample_type, layout.read_format, layout.branch_type = told["sample_type"], told["read_format"], told["branch_type"]
         layout.user_registers, layout.interrupt_registers = told["user_registers"], told["interrupt_registers"]
-        layout.head_bytes, layout.trailer_bytes = told["head_bytes"], told["trailer_bytes"]
+        layout.head_bytes, layout.trailer_bytes, layout.big_endian = told["head_bytes"], told["trailer_bytes"], self.big_endian
         layout.id_at, layout.tid_at, layout.time_at, layout.cpu_at = told["head"]
         layout.trailer_id_at, layout.trailer_time_at, layout.trailer_cpu_at = told["trailer"]
         if layout.head_bytes < HEADER or max(layout.id_at, layout.tid_at, layout.time_at, layout.cpu_at) + 8 > <int64_t>layout.head_bytes:
@@ -165,12 +166,12 @@ cdef class PerfRecords:
         self.held.append(data)
         with nogil:
             while at < size:
-                length = extent(&data[at], size - at)
+                length = extent(&data[at], size - at, self.big_endian)
                 if length <= 0:
                     break
-                kind = read_32(&data[at])
+                kind = word_32(&data[at], self.big_endian)
                 if kind < USER_TYPES:
-                    self.take(&data[at], kind, read_16(&data[at + 6]))
+                    self.take(&data[at], kind, word_16(&data[at + 6], self.big_endian))
                 elif AUXTRACE_INFO <= kind <= AUXTRACE_ERROR or STAT_CONFIG <= kind <= STAT_ROUND or kind > COMPRESSED2:
                     self.skipped += 1
                 at += length
@@ -210,18 +211,18 @@ cdef class PerfRecords:
 
     cdef bint _rows_of(self, const Entry *entry, int64_t seq) noexcept nogil:
         cdef Piece pieces[5]
-        cdef uint32_t size = read_16(entry.data + 6), trailer, kind
+        cdef uint32_t size = word_16(entry.data + 6, self.big_endian), trailer, kind
         cdef const Side *side
         cdef const Layout *layout
         cdef int j
-        if read_32(entry.data) == RECORD_SAMPLE:
+        if word_32(entry.data, self.big_endian) == RECORD_SAMPLE:
             layout = &self.layouts[entry.layout]
             locate(layout, entry.data, size, pieces)
             for j in range(PARTS):
                 if layout.groups[j] >= 0 and not self.add_row(layout.groups[j], &pieces[j], entry, seq):
                     return False
             return True
-        side = &self.sides[kind_of(entry.data)]
+        side = &self.sides[kind_of(entry.data, self.big_endian)]
         trailer = self.layouts[entry.layout].trailer_bytes
         pieces[0].data, pieces[0].bytes = entry.data, size - trailer
         pieces[1].data, pieces[1].bytes = entry.data + size - trailer, trailer
@@ -255,11 +256,11 @@ cdef class PerfRecords:
         names = {}
         for _, number in sorted([(self.entries[self.naming[i]].time, self.naming[i]) for i in range(self.naming_used)]):
             record = self.entries[<size_t>number].data
-            if read_32(record) == RECORD_COMM:
-                size = read_16(record + 6) - self.layouts[self.entries[<size_t>number].layout].trailer_bytes
-                names[<int32_t>read_32(record + 12)] = record[16:size].partition(b"\0")[0].decode("utf-8", "replace")
-            elif <int32_t>read_32(record + 20) in names:
-                names.setdefault(<int32_t>read_32(record + 16), names[<int32_t>read_32(record + 20)])
+            if word_32(record, self.big_endian) == RECORD_COMM:
+                size = word_16(record + 6, self.big_endian) - self.layouts[self.entries[<size_t>number].layout].trailer_bytes
+                names[<int32_t>word_32(record + 12, self.big_endian)] = record[16:size].partition(b"\0")[0].decode("utf-8", "replace")
+            elif <int32_t>word_32(record + 20, self.big_endian) in names:
+                names.setdefault(<int32_t>word_32(record + 16, self.big_endian), names[<int32_t>word_32(record + 20, self.big_endian)])
         return names
 
     def __len__(self):
@@ -271,7 +272,7 @@ cdef class PerfRecords:
         if kind >= KIND_MMAP2_BUILD_ID or self.sides[kind].group < 0:
             self.skipped += 1
             return 0
-        return self.take_side(record, kind_of(record), size)
+        return self.take_side(record, kind_of(record, self.big_endian), size)
 
     cdef int take_sample(self, const uint8_t *record, uint32_t size) except -1 nogil:
         cdef Piece pieces[5]
@@ -292,12 +293,12 @@ cdef class PerfRecords:
                 self.bad_bytes += size
                 return 0
         if layout.time_at >= 0:
-            time = read_64(record + layout.time_at)
+            time = word_64(record + layout.time_at, self.big_endian)
         if time == 0 or time >= NEVER:
             self.samples_undated += 1
         if layout.tid_at >= 0:
-            self.belongs(<int32_t>read_32(record + layout.tid_at + 4), <int32_t>read_32(record + layout.tid_at))
-        return self.enter(record, time, number, read_32(record + layout.cpu_at) if layout.cpu_at >= 0 else NO_CPU)
+            self.belongs(record + layout.tid_at + 4, record + layout.tid_at)
+        return self.enter(record, time, number, word_32(record + layout.cpu_at, self.big_endian) if layout.cpu_at >= 0 else NO_CPU)
 
     cdef int take_side(self, const uint8_t *record, uint32_t kind, uint32_t size) except -1 nogil:
         cdef const Side *side = &self.sides[kind]
@@ -311,15 +312,15 @@ cdef class PerfRecords:
             return 0
         trailer = record + (size - layout.trailer_bytes)
         if layout.trailer_time_at >= 0:
-            time = read_64(trailer + layout.trailer_time_at)
+            time = word_64(trailer + layout.trailer_time_at, self.big_endian)
         elif side.time_at >= 0:
-            time = read_64(record + side.time_at)
+            time = word_64(record + side.time_at, self.big_endian)
         if layout.trailer_cpu_at >= 0:
-            cpu = read_32(trailer + layout.trailer_cpu_at)
+            cpu = word_32(trailer + layout.trailer_cpu_at, self.big_endian)
         if kind == RECORD_FORK:
-            self.belongs(<int32_t>read_32(record + 16), <int32_t>read_32(record + 8))
+            self.belongs(record + 16, record + 8)
         elif kind in (RECORD_MMAP, RECORD_MMAP2, RECORD_COMM):
-            self.belongs(<int32_t>read_32(record + 12), <int32_t>read_32(record + 8))
+            self.belongs(record + 12, record + 8)
         if kind == RECORD_FORK or kind == RECORD_COMM:
             self.naming = <size_t *>room(self.naming, self.naming_used, &self.naming_capacity, sizeof(size_t))
             self.naming[self.naming_used] = self.used
@@ -340,8 +341,9 @@ cdef class PerfRecords:
             self.first_time = entry.time
         return 0
 
-    cdef int belongs(self, int32_t thread, int32_t process) except -1 nogil:
+    cdef int belongs(self, const uint8_t *thread_at, const uint8_t *process_at) except -1 nogil:
         """A task that is about to be gone has no numbers any more (perf_event_pid of kernel/events/core.c): that tells nothing."""
+        cdef int32_t thread = <int32_t>word_32(thread_at, self.big_endian), process = <int32_t>word_32(process_at, self.big_endian)
         cdef int64_t both
         if process < 0 or thread < 0 or (process == 0 and thread != 0):
             return 0
@@ -361,7 +363,7 @@ cdef class PerfRecords:
             if at < 0 or at == before or <int64_t>size - at < 8:
                 continue
             before = at
-            number = read_64(record + at)
+            number = word_64(record + at, self.big_endian)
             if self.last_layout >= 0 and number == self.last_id and self.layouts[self.last_layout].id_at == at:
                 return self.last_layout
             found = get(&self.layout_of, number, 0)
@@ -369,7 +371,7 @@ cdef class PerfRecords:
                 self.last_id, self.last_layout = number, <int32_t>found
                 return self.last_layout
         # As tools/perf/util/evlist.c does: the only event there is, or the first one for an id of 0.
-        if self.layout_count == 1 or before < 0 or (before >= 0 and read_64(record + before) == 0):
+        if self.layout_count == 1 or before < 0 or (before >= 0 and word_64(record + before, self.big_endian) == 0):
             return 0
         return -1
 
@@ -385,13 +387,13 @@ cdef class PerfRecords:
             if at == before:
                 continue
             before = at
-            found = get(&self.layout_of, read_64(record + at), 0)
+            found = get(&self.layout_of, word_64(record + at, self.big_endian), 0)
             if found >= 0 and self.layouts[found].trailer_id_at >= 0:
                 if self.layouts[found].trailer_bytes - self.layouts[found].trailer_id_at == size - at:
                     return <int32_t>found
         return 0
 
 
-cdef inline uint32_t kind_of(const uint8_t *record) noexcept nogil:
-    cdef uint32_t kind = read_32(record)
-    return KIND_MMAP2_BUILD_ID if kind == RECORD_MMAP2 and read_16(record + 4) & MISC_MMAP_BUILD_ID else kind
+cdef inline uint32_t kind_of(const uint8_t *record, bint swap) noexcept nogil:
+    cdef uint32_t kind = word_32(record, swap)
+    return KIND_MMAP2_BUILD_ID if kind == RECORD_MMAP2 and word_16(record + 4, swap) & MISC_MMAP_BUILD_ID else kind

@@ -28,6 +28,7 @@ cdef struct Layout:
     int32_t trailer_id_at
     uint32_t trailer_bytes
     int32_t groups[5]            # of the parts; -1: the samples do not have it
+    bint big_endian
 
 
 cdef struct Piece:

@@ -5,7 +5,7 @@ Which fields a sample has is told by its event's attributes. Branch stacks, regi
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from replay._ext.memory cimport bytes_between, read_32, read_64
+from replay._ext.memory cimport bytes_between, word_32, word_64
 
 cdef enum:
     # enum perf_event_sample_format
@@ -40,9 +40,9 @@ cdef inline const uint8_t *after_read(const Layout *layout, const uint8_t *at, c
     words = <uint64_t>((format & FORMAT_ENABLED) != 0) + <uint64_t>((format & FORMAT_RUNNING) != 0)
     each += <uint64_t>((format & FORMAT_ID) != 0) + <uint64_t>((format & FORMAT_LOST) != 0)
     if format & FORMAT_GROUP:
-        if bytes_between(at, end) < 8 or read_64(at) > <uint64_t>(bytes_between(at, end)) >> 3:
+        if bytes_between(at, end) < 8 or word_64(at, layout.big_endian) > <uint64_t>(bytes_between(at, end)) >> 3:
             return NULL
-        words += 1 + read_64(at) * each
+        words += 1 + word_64(at, layout.big_endian) * each
     else:
         words += each
     return at + 8 * words if words <= <uint64_t>(bytes_between(at, end)) >> 3 else NULL
@@ -58,22 +58,22 @@ cdef inline const uint8_t *after_branches(const Layout *layout, const uint8_t *a
     cdef uint64_t count
     if bytes_between(at, end) < 8:
         return NULL
-    count = read_64(at)
+    count = word_64(at, layout.big_endian)
     at = after_items(at + 8, end, 1 if layout.branch_type & BRANCH_HW_INDEX else 0, 8)
     return after_items(at, end, count, 32 if layout.branch_type & BRANCH_COUNTERS else 24)
 
 
-cdef inline const uint8_t *after_registers(uint32_t registers, const uint8_t *at, const uint8_t *end) noexcept nogil:
+cdef inline const uint8_t *after_registers(const Layout *layout, uint32_t registers, const uint8_t *at, const uint8_t *end) noexcept nogil:
     if bytes_between(at, end) < 8:
         return NULL
-    return after_items(at + 8, end, registers if read_64(at) else 0, 8)
+    return after_items(at + 8, end, registers if word_64(at, layout.big_endian) else 0, 8)
 
 
-cdef inline const uint8_t *after_stack(const uint8_t *at, const uint8_t *end) noexcept nogil:
+cdef inline const uint8_t *after_stack(const Layout *layout, const uint8_t *at, const uint8_t *end) noexcept nogil:
     cdef uint64_t size
     if bytes_between(at, end) < 8:
         return NULL
-    size = read_64(at)
+    size = word_64(at, layout.big_endian)
     at = after_items(at + 8, end, size, 1)
     return after_items(at, end, 1 if size else 0, 8)
 
@@ -101,21 +101,21 @@ cdef bint locate(const Layout *layout, const uint8_t *record, uint32_t size, Pie
         if at == NULL:
             return False
     if kind & SAMPLE_CALLCHAIN:
-        if bytes_between(at, end) < 8 or read_64(at) > <uint64_t>(bytes_between(at, end) - 8) >> 3:
+        if bytes_between(at, end) < 8 or word_64(at, layout.big_endian) > <uint64_t>(bytes_between(at, end) - 8) >> 3:
             return False
-        pieces[CHAIN].data, pieces[CHAIN].bytes = at + 8, <uint32_t>(8 * read_64(at))
+        pieces[CHAIN].data, pieces[CHAIN].bytes = at + 8, <uint32_t>(8 * word_64(at, layout.big_endian))
         at = pieces[CHAIN].data + pieces[CHAIN].bytes
     if kind & SAMPLE_RAW:
-        if bytes_between(at, end) < 4 or read_32(at) > bytes_between(at, end) - 4:
+        if bytes_between(at, end) < 4 or word_32(at, layout.big_endian) > bytes_between(at, end) - 4:
             return False
-        pieces[RAW].data, pieces[RAW].bytes = at + 4, read_32(at)
+        pieces[RAW].data, pieces[RAW].bytes = at + 4, word_32(at, layout.big_endian)
         at = pieces[RAW].data + pieces[RAW].bytes
     if kind & SAMPLE_BRANCH_STACK:
         at = after_branches(layout, at, end)
     if at != NULL and kind & SAMPLE_REGS_USER:
-        at = after_registers(layout.user_registers, at, end)
+        at = after_registers(layout, layout.user_registers, at, end)
     if at != NULL and kind & SAMPLE_STACK_USER:
-        at = after_stack(at, end)
+        at = after_stack(layout, at, end)
     words = words_of(kind, SAMPLE_WEIGHT | SAMPLE_DATA_SRC | SAMPLE_TRANSACTION)
     if kind & SAMPLE_WEIGHT_STRUCT and not kind & SAMPLE_WEIGHT:
         words += 1
@@ -124,7 +124,7 @@ cdef bint locate(const Layout *layout, const uint8_t *record, uint32_t size, Pie
     pieces[MIDDLE].data, pieces[MIDDLE].bytes = at, 8 * words
     at += 8 * words
     if kind & SAMPLE_REGS_INTR:
-        at = after_registers(layout.interrupt_registers, at, end)
+        at = after_registers(layout, layout.interrupt_registers, at, end)
     words = words_of(kind, SAMPLE_PHYS_ADDR | SAMPLE_CGROUP | SAMPLE_DATA_PAGE_SIZE | SAMPLE_CODE_PAGE_SIZE)
     if at == NULL or bytes_between(at, end) < 8 * words:
         return False

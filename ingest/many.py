@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 from replay.errors import ReplayError, TraceError
+from replay.ingest.perfdirectory import files_of, is_perf_directory
 from replay.ingest.pipeline import IngestSummary, content_hash, ingest_file
 from replay.ingest.sniff import sniff
 from replay.store import Store, is_store
@@ -54,7 +55,7 @@ def find_traces(paths: Sequence[str]) -> Found:
     refused: list[TraceError] = []
     others = 0
     for path in paths:
-        if not _is_directory(path):
+        if not _is_directory(path) or is_perf_directory(path):
             traces.append(path)
             continue
         files, errors = _walk(path)
@@ -75,7 +76,7 @@ def _is_directory(path: str) -> bool:
 
 
 def _walk(root: str) -> tuple[list[str], list[TraceError]]:
-    """Regular files below, sorted by name in each directory; stores are left out."""
+    """Regular files and perf.data directories below, sorted by name in each directory; stores are left out."""
     files: list[str] = []
     errors: list[TraceError] = []
 
@@ -83,8 +84,10 @@ def _walk(root: str) -> tuple[list[str], list[TraceError]]:
         errors.append(TraceError(error.filename, None, (error.strerror or "cannot be read").lower()))
 
     for folder, below, names in os.walk(root, onerror=failed):
-        below[:] = sorted(name for name in below if not is_store(os.path.join(folder, name)))
-        files += [path for name in sorted(names) if os.path.isfile(path := os.path.join(folder, name))]
+        whole = {name for name in below if is_perf_directory(os.path.join(folder, name))}
+        below[:] = sorted(name for name in below if name not in whole and not is_store(os.path.join(folder, name)))
+        paths = (os.path.join(folder, name) for name in sorted({*names, *whole}))
+        files += [path for path in paths if os.path.isfile(path) or os.path.isdir(path)]
     return files, errors
 
 
@@ -123,7 +126,7 @@ def ingest_many(store: Store, paths: Sequence[str]) -> Iterator[Outcome]:
 
 def _size(path: str) -> int:
     try:
-        return os.stat(path).st_size
+        return sum(os.stat(file).st_size for file in files_of(path))
     except (OSError, ValueError):
         return 0
 

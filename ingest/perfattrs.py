@@ -88,13 +88,15 @@ class Attr:
         return (self.sample_type, self.read_format, self.branch_type, self.user_registers, self.interrupt_registers, self.sample_id_all)
 
 
-def parse_attr(data: bytes, ids: tuple[int, ...]) -> Attr:
+def parse_attr(data: bytes, ids: tuple[int, ...], *, big_endian: bool = False) -> Attr:
     """From at least LEAST_ATTR_BYTES bytes; fields that an older perf did not have are 0, those of a newer one are not read."""
 
     def word(offset: int, size: int = 8, *, signed: bool = False) -> int:
-        return int.from_bytes(data[offset : offset + size] if len(data) - offset >= size else b"", "little", signed=signed)
+        held = data[offset : offset + size] if len(data) - offset >= size else b""
+        return int.from_bytes(held, "big" if big_endian else "little", signed=signed)
 
-    flags = word(40)
+    # Bit fields: a big-endian compiler begins with the highest bit.
+    flags = int(f"{word(40):064b}"[::-1], 2) if big_endian else word(40)
     return Attr(
         type=word(0, 4),
         config=word(8),

@@ -1,4 +1,4 @@
-"""Reads perf.data files of `perf record`, file mode and pipe mode: all records indexed at once, tables in batches by time.
+"""Reads perf.data of `perf record`, files, pipes and directories: all records indexed at once, tables in batches by time.
 
 Records without a time tell what was there when the recording began (perf makes them up from /proc): they come first, and take
 the time of the first record that has one. Records of equal time keep the order of the file, as `perf script` prints them.
@@ -15,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from replay._ext.perfrecords import PerfRecords
+from replay.errors import TraceError
 from replay.ingest.losses import Losses
+from replay.ingest.perfdirectory import files_of
 from replay.ingest.perfforms import SYSTEM, Forms, build_forms
-from replay.ingest.perfheader import PerfFile, read_perf
+from replay.ingest.perfheader import PerfFile, Records, add_records, read_perf
 from replay.ingest.perfzstd import decompress, payloads
 from replay.ingest.rawtables import StreamNames
 from replay.ingest.records import EventName, Progress, RawBatch, TraceInfo
@@ -44,7 +46,7 @@ class PerfReader:
         self.losses.totals.clear()
         for counter in ("kernel_lost_events", "kernel_lost_samples"):
             self.losses.add(counter, 0)
-        total, rows = len(self.file.records), len(self.records)
+        total, rows = sum(len(part.data) for part in self.file.records), len(self.records)
         streams = StreamNames(
             np.arange(-1, self.records.cpus, dtype=np.int32), np.zeros(self.records.cpus + 1, np.int32), pa.array([""], pa.string())
         )
@@ -75,7 +77,7 @@ class PerfReader:
     def _count_losses(self) -> None:
         records, file = self.records, self.file
         self.losses.of("kernel_lost_events", records.samples + self.losses.count("kernel_lost_events"))
-        left = len(file.records) - file.whole_bytes
+        left = sum(len(part.data) - part.whole_bytes for part in file.records)
         counts = {
             "truncated_bytes": file.missing_bytes + (left if file.missing_bytes else 0),
             "undecodable_bytes": records.bad_bytes
@@ -93,19 +95,27 @@ class PerfReader:
 
 def open_perfdata(path: str | os.PathLike[str]) -> PerfReader:
     """Read what the file tells about itself, and index its records. TraceError if it is none, or its head is cut or damaged."""
-    data = map_file(Path(path))
-    file = read_perf(path, data)
+    path = os.fspath(path)
+    main, *others = files_of(path)
+    file = read_perf(main, map_file(Path(main)))
+    if file.parts and main == path:
+        raise TraceError(path, None, "this is one file of a perf.data directory", hint="ingest the directory")
+    for other in others:
+        if os.path.getsize(other):
+            add_records(file, Records(other, map_file(Path(other))))
     forms = build_forms(file.attrs, [file.name(number) for number in range(len(file.attrs))], file.formats)
-    records = forms.records()
-    records.walk(file.records)
+    records = forms.records(big_endian=file.big_endian)
     unread, unwalked = 0, 0
-    if file.compressed:
-        plain, unread = decompress(list(payloads(file.records, file.compressed)))
-        unwalked = len(plain) - records.walk(plain)
+    for part in file.records:
+        records.walk(part.data)
+        if part.compressed:
+            plain, left = decompress(list(payloads(part.data, part.compressed, big_endian=file.big_endian)))
+            unread += left
+            unwalked += len(plain) - records.walk(plain)
     records.sort(np.argsort(records.times(), kind="stable").astype(np.int64, copy=False))
     info = TraceInfo(
-        path=os.fspath(path),
-        format="perf.data pipe" if file.pipe else "perf.data",
+        path=path.rstrip("/"),
+        format="perf.data pipe" if file.pipe else "perf.data directory" if main != path else "perf.data",
         clock=file.clock,
         uname=file.uname,
         cpus=max(file.cpus, records.cpus),

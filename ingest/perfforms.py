@@ -58,8 +58,8 @@ class Forms:
     names: set[EventName] = field(default_factory=set)
     same_trailers: bool = True
 
-    def records(self) -> PerfRecords:
-        return PerfRecords(self.layouts, self.sides, self.need_bytes, same_trailers=self.same_trailers)
+    def records(self, *, big_endian: bool) -> PerfRecords:
+        return PerfRecords(self.layouts, self.sides, self.need_bytes, same_trailers=self.same_trailers, big_endian=big_endian)
 
     def part(self, fields: Sequence[Field], *, prefix: str = "") -> Part:
         """A new group of rows."""

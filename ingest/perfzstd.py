@@ -10,7 +10,7 @@ import mmap
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Literal
 
 import pyarrow as pa
 
@@ -26,23 +26,24 @@ _COMPRESSED2 = 83
 _MOST_PAYLOAD = (1 << 16) - 1 - 16 - 1
 
 
-def payloads(records: memoryview, places: Sequence[int]) -> Iterator[memoryview]:
+def payloads(records: memoryview, places: Sequence[int], *, big_endian: bool = False) -> Iterator[memoryview]:
     """The compressed bytes of the records at these places."""
+    order: Literal["little", "big"] = "big" if big_endian else "little"
     for place in places:
-        kind, size = int.from_bytes(records[place : place + 4], "little"), int.from_bytes(records[place + 6 : place + 8], "little")
+        kind, size = int.from_bytes(records[place : place + 4], order), int.from_bytes(records[place + 6 : place + 8], order)
         if kind != _COMPRESSED2:
             yield records[place + 8 : place + size]
             continue
-        length = int.from_bytes(records[place + 8 : place + 16], "little")
-        yield from _split(records[place + 16 : place + 16 + length])
+        length = int.from_bytes(records[place + 8 : place + 16], order)
+        yield from _split(records[place + 16 : place + 16 + length], _COMPRESSED2.to_bytes(4, order) + bytes(2))
 
 
-def _split(data: memoryview) -> Iterator[memoryview]:
+def _split(data: memoryview, head: bytes) -> Iterator[memoryview]:
     """perf up to 6.17 ran several records together where their sizes add up to more than 16 bits can tell."""
     begin = 0
     while len(data) - begin > _MOST_PAYLOAD:
         end = begin + _MOST_PAYLOAD
-        if bytes(data[end : end + 6]) != b"\x53\0\0\0\0\0":
+        if bytes(data[end : end + 6]) != head:
             break
         yield data[begin:end]
         begin = end + 16

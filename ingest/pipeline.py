@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replay.errors import TraceError
+from replay.ingest.perfdirectory import files_of
 from replay.ingest.rawfiles import RawFile, RawFiles
 from replay.ingest.records import Progress, TraceInfo, TraceReader
 from replay.ingest.sniff import sniff
@@ -186,12 +187,15 @@ def _known(store: Store, hashing: Future[str]) -> Entry | None:
 def content_hash(path: str) -> str:
     """The trace's id, should the file hold one."""
     digest = blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    parts = files_of(path)
+    if len(parts) > 1:
+        digest.update(repr([os.stat(part).st_size for part in parts]).encode())
+    for part in parts:
+        with open(part, "rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
     return content_id("traces", INGEST_VERSION, digest.digest())
 
 
-def _fingerprint(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+def _fingerprint(path: str) -> list[tuple[str, int, int]]:
+    return [(part, (status := os.stat(part)).st_size, status.st_mtime_ns) for part in files_of(path)]

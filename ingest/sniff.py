@@ -7,11 +7,11 @@ import stat
 from dataclasses import dataclass
 
 from replay.errors import TraceError
+from replay.ingest.perfdirectory import MAGICS as PERF_MAGICS
+from replay.ingest.perfdirectory import files_of
 
 # Documentation/trace-cmd.dat.v7.5.txt: the file begins with 0x17 0x08 0x44 "tracing".
 TRACECMD_MAGIC = b"\x17\x08\x44tracing"
-# tools/perf/util/header.c: "PERFILE2" as a little-endian number.
-PERF_MAGIC = b"PERFILE2"
 _HEAD_BYTES = 1 << 16
 _LEAST_TEXT = 4
 # How tracefs and trace-cmd report begin; other text is told by its lines.
@@ -30,7 +30,6 @@ class _Known:
 
 _OTHERS = (
     _Known(b"PERFFILE", "a perf.data file of the first version", "record with perf of Linux 3.2 or later"),
-    _Known(b"2ELIFREP", "a big-endian perf.data file", "convert it on a little-endian machine"),
     _Known(b"\x28\xb5\x2f\xfd", "compressed with zstd as a whole", "decompress it first: zstd -d"),
     _Known(b"\x1f\x8b", "compressed with gzip as a whole", "decompress it first: gzip -d"),
     _Known(b"\xfd7zXZ\0", "compressed with xz as a whole", "decompress it first: xz -d"),
@@ -47,7 +46,7 @@ def sniff(path: str) -> str:
         return "tracecmd"
     if TRACECMD_MAGIC.startswith(head):
         raise TraceError(path, len(head), "cut off within the magic of a trace.dat")
-    if head.startswith(PERF_MAGIC):
+    if head.startswith(PERF_MAGICS):
         return "perf"
     if head.removeprefix(_BOM).lstrip()[:1] == b"{":
         return "jsonl"
@@ -71,6 +70,7 @@ def _is_text(head: bytes) -> bool:
 
 def _read_head(path: str) -> bytes:
     try:
+        path = files_of(path)[0]
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             raise TraceError(path, None, "this is a directory, not a trace")

@@ -71,7 +71,7 @@ def patched(at: int, value: bytes, file: bytes | None = None) -> bytes:
     ("file", "message"),
     [
         (b"PERFFILE" + bytes(96), "version 1 is not supported"),
-        (b"2ELIFREP" + bytes(96), "big-endian"),
+        (b"2ELIFREP" + bytes(96), "a header of 0 bytes"),
         (b"PERFILE2" + make.words(16), "no event"),
         (b"PERFILE2" + make.words(40) + bytes(96), "a header of 40 bytes"),
         (patched(16, make.words(8)), "attributes of 8 bytes"),
