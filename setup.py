@@ -27,6 +27,7 @@ MODULES = (
     "state",
     "remote",
     "regions",
+    "releases",
     "operations",
     "identity",
     "touched",

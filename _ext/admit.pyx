@@ -13,7 +13,7 @@ from replay._ext.decisions cimport (
 )
 from replay._ext.device cimport map_pin, unmap_pin
 from replay._ext.outcomes cimport RefusalRow, charge, conflict, index_of
-from replay._ext.pages cimport drop_pin, take_pin
+from replay._ext.pages cimport drop_front, drop_pin, take_pin
 from replay._ext.world cimport (
     DROP_CLEAN, DROP_DIRTY, HOLE, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED,
     ROW_WRITE, Region, World, matches, push,
@@ -136,7 +136,8 @@ cdef int take_preexisting(World* w, int32_t p) except -1 nogil:
 
 cdef int on_unpin(World* w, int32_t row) except -1 nogil:
     cdef int32_t p = w.rows.pin[row]
-    cdef bint dirty
+    cdef int64_t npages = w.rows.nslots[row]
+    cdef int how
     if p < 0:
         return 0
     if w.policy.admit & ADMIT_NO_PIN and w.pins[p].region >= 0:
@@ -145,5 +146,7 @@ cdef int on_unpin(World* w, int32_t row) except -1 nogil:
     if w.pins[p].region >= 0 and w.regions[w.pins[p].region].state == REGION_REVOKED:
         w.regions[w.pins[p].region].state = REGION_DEAD       # released by its owner: never to be registered again
         return 0
-    dirty = (w.rows.flags[row] & ROW_DIRTY) != 0 and w.pins[p].write
-    return drop_pin(w, p, DROP_DIRTY if dirty else DROP_CLEAN, w.rows.op[row], w.rows.task[row])
+    how = DROP_DIRTY if w.rows.flags[row] & ROW_DIRTY and w.pins[p].write else DROP_CLEAN
+    if 0 < npages < w.pins[p].live and w.rows.slot[row] == w.pins[p].slot:
+        return drop_front(w, p, npages, how, w.rows.op[row], w.rows.task[row])
+    return drop_pin(w, p, how, w.rows.op[row], w.rows.task[row])

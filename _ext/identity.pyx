@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from replay._ext cimport operations, regions, remote
+from replay._ext cimport operations, regions, releases, remote
 from replay._ext.addresses cimport (
     MAP_ANONYMOUS,
     MAP_NONE,
@@ -59,7 +59,7 @@ STEPS = (
     "fsync", "fsync_end", "punch", "zero", "collapse", "insert", "reflink", "fallocate", "layout_end", "truncate",
     "sys_range", "sys_end", "scan", "scan_return", "mark_dax", "block_alloc", "block_free",
     "lease_add", "lease_del", "lease_block", "lease_unblock", "mmap", "munmap", "newtask", "fork", "exec", "exit",
-    "migrate", "reclaim_page", "reclaim_begin", "reclaim_end",
+    "migrate", "reclaim_page", "reclaim_begin", "reclaim_end", "fault",
 )
 
 cdef enum:
@@ -68,7 +68,7 @@ cdef enum:
     FSYNC, FSYNC_END, PUNCH, ZERO, COLLAPSE, INSERT, REFLINK, FALLOCATE, LAYOUT_END, TRUNCATE
     SYS_RANGE, SYS_END, SCAN, SCAN_RETURN, MARK_DAX, BLOCK_ALLOC, BLOCK_FREE
     LEASE_ADD, LEASE_DEL, LEASE_BLOCK, LEASE_UNBLOCK, MMAP, MUNMAP, NEWTASK, FORK, EXEC, EXIT
-    MIGRATE, RECLAIM_PAGE, RECLAIM_BEGIN, RECLAIM_END
+    MIGRATE, RECLAIM_PAGE, RECLAIM_BEGIN, RECLAIM_END, FAULT
 
 cdef enum:
     # include/linux/mm.h
@@ -130,6 +130,8 @@ def feed(
 cdef int _step(State state, Record *record) except -1 nogil:
     cdef Task *task = &state.tasks[state.task(record.tid)]
     cdef int step = record.step
+    if state.n_moving and step != DIRTY and step != CACHE_ADD and step != WB_END and step != WB_WAIT and step != FAULT:
+        _meet(state, task, record)
     if step == DIRTY:
         return _page(state, task, record, OP_DIRTY)
     if step == WB_START:
@@ -143,11 +145,13 @@ cdef int _step(State state, Record *record) except -1 nogil:
     if step == CACHE_DEL:
         return operations.cache_delete(state, task, record)
     if step == UNPIN:
-        return regions.unpin(state, task, record)
+        return releases.unpinning(state, task, record) if task.releasing >= 0 else regions.unpin(state, task, record)
     if step == WB_WAIT:
         return _writeback_wait(state, task, record)
     if step == MARK_DAX:
         return _mark_dax(state, record)
+    if step == FAULT:
+        return regions.pin_page(state, task, record) if task.pinning else 0
     if step <= RELEASE:
         return _region_step(state, task, record)
     if step <= WRITEPAGE:
@@ -159,6 +163,25 @@ cdef int _step(State state, Record *record) except -1 nogil:
     if step <= LEASE_UNBLOCK:
         return _block_or_lease(state, task, record)
     return _task_step(state, task, record)
+
+
+cdef int _meet(State state, Task *task, Record *record) except -1 nogil:
+    """The record concerns a file that another task is pinning or releasing pages of: settle how far that is."""
+    cdef size_t i = 0
+    cdef Task *other
+    while i < state.n_moving:
+        other = &state.tasks[state.moving[i]]
+        if other == task or other.moving_ino != record.ino:
+            i += 1
+            continue
+        other.moving = False
+        state.n_moving -= 1
+        state.moving[i] = state.moving[state.n_moving]
+        if other.pinning:
+            regions.pins_so_far(state, other, record)
+        elif other.releasing >= 0:
+            releases.meets(state, other, record)
+    return 0
 
 
 cdef int _mark_dax(State state, Record *record) except -1 nogil:
@@ -174,23 +197,26 @@ cdef int _region_step(State state, Task *task, Record *record) except -1 nogil:
         return regions.pin_return(state, task, record)
     if step == REGISTER_RETURN:
         return regions.register_return(state, task, record)
-    operations.boundary(state, task)
+    operations.boundary(state, task, record)
     if step == PIN_CALL:
         return regions.pin_call(state, task, record)
     if step == RELEASE:
-        return regions.release(state, task, record)
+        return releases.release(state, task, record)
     return regions.register_call(state, task, record, step == REGISTER_ODP)
 
 
 cdef int _page(State state, Task *task, Record *record, int op) except -1 nogil:
     """A page is dirtied or enters the cache: because of the region that the task is releasing or registering, if any."""
-    cdef Row *row = state.emit(record, op)
+    cdef int32_t mr = task.registering
+    cdef Row *row
+    if op == OP_DIRTY and task.pinning:
+        regions.pin_page(state, task, record)
+    elif op == OP_DIRTY and task.releasing >= 0:
+        mr = releases.dirtied(state, task, record)
+    row = state.emit(record, op)
     row.file, row.index, row.npages, row.value = state.file_of(record), record.index, record.npages, record.a
-    if task.registering >= 0:
-        row.mr = task.registering
-    elif task.releasing >= 0 and op == OP_DIRTY:
-        row.mr = regions.releasing_page(state, task, record.ino, record.index)
-    elif op == OP_CACHE_ADD and task.burst.row >= 0 and task.burst.ino == record.ino:
+    row.mr = mr
+    if mr < 0 and op == OP_CACHE_ADD and task.burst.row >= 0 and task.burst.ino == record.ino:
         task.burst.row = -1
     return 0
 
@@ -344,7 +370,7 @@ cdef int _task_step(State state, Task *task, Record *record) except -1 nogil:
     if step == EXIT:
         operations.task_exit(state, task, record)
     else:
-        operations.boundary(state, task)
+        operations.boundary(state, task, record)
     row = state.emit(record, OP_FORK if step == FORK else OP_EXEC if step == EXEC else OP_EXIT)
     if step == EXEC:
         # perf tells of it before the new image is mapped (a is 1), the tracepoint behind.

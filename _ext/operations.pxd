@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from replay._ext.state cimport Record, State, Task
 
-cdef int boundary(State state, Task *task) except -1 nogil
+cdef int boundary(State state, Task *task, Record *record) except -1 nogil
 cdef int fsync_begin(State state, Task *task, Record *record) except -1 nogil
 cdef int fsync_end(State state, Task *task, Record *record) except -1 nogil
 cdef int layout_begin(State state, Task *task, Record *record, int op, int64_t kind, bint ends) except -1 nogil

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
+from replay._ext cimport releases
 from replay._ext.addresses cimport Group
 from replay._ext.ops cimport (
     OP_CACHE_DEL,
@@ -52,14 +53,14 @@ cdef enum:
     KIND_INSERT = 2
 
 
-cdef int boundary(State state, Task *task) except -1 nogil:
+cdef int boundary(State state, Task *task, Record *record) except -1 nogil:
     """The task begins something else: an operation without an end event ended with its last nested event, and a burst of deletions that
     no truncate followed was none."""
     if task.layout.row >= 0 and not task.layout.ends:
         state.patch(task.layout.row, PATCH_DUR, lasted(task.layout.ts, task.layout.last_ts))
         task.layout.row = -1
     task.burst.row = -1
-    task.releasing = -1
+    releases.finish(state, task, record)
     if task.scan.row < 0:
         task.waited_row = -1
     return 0
@@ -77,7 +78,7 @@ cdef int _begin(State state, Operation *operation, Record *record, int op, bint 
 
 cdef int fsync_begin(State state, Task *task, Record *record) except -1 nogil:
     cdef Row *row
-    boundary(state, task)
+    boundary(state, task, record)
     row = state.emit(record, OP_FSYNC)
     row.file = state.file_of(record)
     return _begin(state, &task.fsync, record, OP_FSYNC, record.c < 0)
@@ -100,7 +101,7 @@ cdef int layout_begin(State state, Task *task, Record *record, int op, int64_t k
     if task.layout.row >= 0 and task.layout.op == op and task.layout.ends and not ends:
         if task.layout.ino == record.ino and task.layout.index == record.index:
             return inside(state, task, record)
-    boundary(state, task)
+    boundary(state, task, record)
     row = state.emit(record, op)
     row.file, row.index, row.npages = state.file_of(record), record.index, record.npages
     if record.index < 0 and task.told_index >= 0:
@@ -159,7 +160,7 @@ cdef int truncate_begin(State state, Task *task, Record *record) except -1 nogil
         state.patch(task.layout.row, PATCH_OP, OP_TRUNCATE)
         state.patch(task.layout.row, PATCH_FILE, file)
     else:
-        boundary(state, task)
+        boundary(state, task, record)
         row = state.emit(record, OP_TRUNCATE)
         row.file = file
         _begin(state, &task.layout, record, OP_TRUNCATE, True)
@@ -192,7 +193,7 @@ cdef int cache_delete(State state, Task *task, Record *record) except -1 nogil:
         row = state.emit(record, OP_RECLAIM)
         row.file, row.index, row.npages = state.file_of(record), record.index, record.npages
     elif task.burst.row < 0 or task.burst.ino != record.ino:
-        boundary(state, task)
+        boundary(state, task, record)
         _keep_place(state, task, record)
     if not nested and task.burst.row >= 0 and (task.burst.low < 0 or record.index < task.burst.low):
         task.burst.low = record.index
@@ -218,7 +219,7 @@ cdef int system_call_end(State state, Task *task, Record *record) except -1 nogi
 cdef int lease_block(State state, Task *task, Record *record) except -1 nogil:
     cdef Row *row
     if task.layout.row < 0 and (task.burst.row < 0 or task.burst.ino != record.ino):
-        boundary(state, task)
+        boundary(state, task, record)
         _keep_place(state, task, record)
     row = state.emit(record, OP_LEASE_BREAK)
     row.file = state.file_of(record)
@@ -275,5 +276,5 @@ cdef int task_exit(State state, Task *task, Record *record) except -1 nogil:
         state.counts[COUNT_BEGINS_UNPAIRED] += 2
         task.layout.row = -1
     group.last_exit_ts = record.ts
-    boundary(state, task)
+    boundary(state, task, record)
     return 0

@@ -62,16 +62,35 @@ cdef int drop_pin(World* w, int32_t p, int how, int op, int32_t victim) except -
     Pages that were cleaned under the pin are dirty_after_clean then. The clock of a recorded release moves by mr.dirty for
     each page that turns dirty here and did not in the recording (less for those that need it no more).
     """
+    if w.pins[p].step < 0:
+        return 0
+    leave_dirty(w, p, how, op, victim)
+    return let_go(w, p)
+
+
+cdef int drop_front(World* w, int32_t p, int64_t npages, int how, int op, int32_t victim) except -1 nogil:
+    """As drop_pin, of the pin's first pages only: a release lets go of one page after the other. Blocks that the pin keeps busy stay so."""
     cdef Pin* pin = &w.pins[p]
-    cdef int64_t extra
+    cdef int64_t rest = pin.live - npages
     if pin.step < 0:
         return 0
+    pin.live = npages
+    leave_dirty(w, p, how, op, victim)
+    uncount(w, pin)
+    pin.slot += npages
+    pin.live = rest
+    return recheck(w, pin.file) if w.n_waiting > 0 else 0
+
+
+cdef int leave_dirty(World* w, int32_t p, int how, int op, int32_t victim) except -1 nogil:
+    cdef Pin* pin = &w.pins[p]
+    cdef int64_t extra
     if how != DROP_CLEAN and pin.slot >= 0:
         report_pin(w, DIRTY_AFTER_CLEAN, op, p, HELD_STALE, victim)
         extra = dirty_held(w, pin, how == DROP_DIRTY)
         if how == DROP_DIRTY and pin.region >= 0 and extra != 0:
             shift(w, pin.task, price(w.params.dirty, extra) if extra > 0 else -price(w.params.dirty, -extra))
-    return let_go(w, p)
+    return 0
 
 
 cdef int64_t dirty_held(World* w, Pin* pin, bint recorded) noexcept nogil:
@@ -92,12 +111,30 @@ cdef int let_go(World* w, int32_t p) except -1 nogil:
     """The pin no longer holds its pages; wake who waited for that."""
     cdef Pin* pin = &w.pins[p]
     cdef File* file
-    cdef Slot* page
-    cdef int64_t slot, gone = 0
     if pin.slot < 0:
         pin.step = -1
         return 0
     file = &w.files[pin.file]
+    uncount(w, pin)
+    if pin.before >= 0:
+        w.pins[pin.before].after = pin.after
+    else:
+        file.pins = pin.after
+    if pin.after >= 0:
+        w.pins[pin.after].before = pin.before
+    file.n_pins -= 1
+    file.n_write -= pin.write
+    pin.step = -1
+    drop_holds(w, p)
+    if w.n_waiting > 0:
+        recheck(w, pin.file)
+    return 0
+
+
+cdef int uncount(World* w, Pin* pin) except -1 nogil:
+    """Take the pin off the counts of the pages that it holds."""
+    cdef Slot* page
+    cdef int64_t slot, gone = 0
     for slot in range(pin.slot, pin.slot + pin.live):
         page = &w.slots[slot]
         if page.born >= pin.step:
@@ -114,20 +151,8 @@ cdef int let_go(World* w, int32_t p) except -1 nogil:
         if (page.n_long | page.n_short) == 0:
             w.flags[slot] &= ~PAGE_HELD
             gone += 1
-    if pin.before >= 0:
-        w.pins[pin.before].after = pin.after
-    else:
-        file.pins = pin.after
-    if pin.after >= 0:
-        w.pins[pin.after].before = pin.before
-    file.n_pins -= 1
-    file.n_write -= pin.write
-    pin.step = -1
-    drop_holds(w, p)
-    if not file.dax:
+    if not w.files[pin.file].dax:
         change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, -gone)
-    if w.n_waiting > 0:
-        recheck(w, pin.file)
     return 0
 
 

@@ -12,9 +12,9 @@ from replay._ext.addresses cimport (
     end_of,
     pages_of,
 )
-from replay._ext.hashing cimport get, put, room
-from replay._ext.ops cimport OP_MR_DEREG, OP_MR_REG, OP_PIN, OP_UNPIN
-from replay._ext.remote cimport enter, leave
+from replay._ext.hashing cimport put, room
+from replay._ext.ops cimport OP_MR_REG, OP_PIN, OP_UNPIN
+from replay._ext.remote cimport enter
 from replay._ext.rows cimport (
     FLAG_DIRTY,
     FLAG_LONGTERM,
@@ -38,7 +38,6 @@ from replay._ext.state cimport (
     COUNT_ENDS_UNPAIRED,
     COUNT_PIN_CALLS,
     COUNT_PINS_UNRESOLVED,
-    COUNT_RELEASES_UNKNOWN,
     COUNT_UNPINS_UNMATCHED,
     Loose,
     Members,
@@ -56,6 +55,8 @@ cdef enum:
     MAX_ERRNO = 4095
     # How many of a task's live pin calls are compared with an unpin's number of pages.
     UNPIN_WINDOW = 32
+    # How many of the mappings that a pin call spans are looked at for the page that it dirties.
+    MAPPINGS_OF_A_CALL = 8
 
 
 cdef Found _look_up(State state, Task *task, uint64_t addr, uint64_t end, int64_t gup_flags) noexcept nogil:
@@ -72,15 +73,68 @@ cdef Found _look_up(State state, Task *task, uint64_t addr, uint64_t end, int64_
 cdef int pin_call(State state, Task *task, Record *record) except -1 nogil:
     if task.pinning:
         state.counts[COUNT_BEGINS_UNPAIRED] += 1
+        _drop_taken(state, task, record)
     task.pinning = True
+    task.pin_shown = task.pin_taken = 0
+    task.pin_first = -1
     task.pin_addr = <uint64_t>record.a & ~<uint64_t>4095
     task.pin_npages = record.b
     task.pin_flags = record.c
     return 0
 
 
+cdef int pin_page(State state, Task *task, Record *record) noexcept nogil:
+    """The call takes its pages in order and faults in for writing what it needs (mm/gup.c): those before the page that it faults or
+    dirties now are pinned."""
+    cdef uint64_t addr = task.pin_addr, end = end_of(task.pin_addr, task.pin_npages)
+    cdef int seen
+    cdef Found found
+    for seen in range(MAPPINGS_OF_A_CALL):
+        if addr >= end:
+            break
+        found = _look_up(state, task, addr, end, task.pin_flags)
+        if found.key >= 0 and state.keys[found.key].ino == record.ino:
+            if found.index <= record.index < found.index + <int64_t>((found.end - addr) >> 12):
+                task.pin_shown = max(task.pin_shown, <int64_t>((addr - task.pin_addr) >> 12) + record.index - found.index)
+                state.move(task, record.ino)
+                break
+        addr = found.end
+    return 0
+
+
+cdef int pins_so_far(State state, Task *task, Record *record) except -1 nogil:
+    """Another task's event meets the file in the middle of a call: make the pins that are there by now."""
+    cdef Record own = record[0]
+    if task.pin_shown <= task.pin_taken:
+        return 0
+    own.tid = task.tid
+    if task.pin_first < 0:
+        task.pin_first = <int32_t>state.pins_used
+    _pin_pages(state, task, &own, task.pin_addr + (<uint64_t>task.pin_taken << 12), task.pin_shown - task.pin_taken, task.pin_flags)
+    task.pin_taken = task.pin_shown
+    return 0
+
+
+cdef int _drop_taken(State state, Task *task, Record *record) except -1 nogil:
+    """A call that failed, or returned fewer pages than it seemed to take, holds none of those made so far."""
+    cdef size_t number
+    cdef Pin *pin
+    if task.pin_taken:
+        for number in range(<size_t>task.pin_first, state.pins_used):
+            pin = &state.pins[number]
+            if pin.tid == task.tid and pin.mr == task.registering and pin.ts_unpin < 0:
+                _end_pin(state, record, <int32_t>number, False)
+                if pin.mr >= 0:
+                    state.members[pin.mr].used -= 1
+                    if pin.file >= 0:
+                        state.regions[pin.mr].npages -= pin.npages
+    task.pin_taken = 0
+    return 0
+
+
 cdef int pin_return(State state, Task *task, Record *record) except -1 nogil:
-    cdef int64_t npages = record.a
+    cdef int64_t npages = record.a, taken
+    cdef int32_t first
     cdef Row *row
     cdef Found found
     if not task.pinning:
@@ -91,7 +145,14 @@ cdef int pin_return(State state, Task *task, Record *record) except -1 nogil:
     if npages > 0:
         if 0 < task.pin_npages < npages:
             npages = task.pin_npages
-        return _pin_pages(state, task, record, task.pin_addr, npages, task.pin_flags)
+        first = task.pin_first if task.pin_first >= 0 else <int32_t>state.pins_used
+        if npages < task.pin_taken:
+            _drop_taken(state, task, record)
+        taken = task.pin_taken
+        if npages > taken:
+            _pin_pages(state, task, record, task.pin_addr + (<uint64_t>taken << 12), npages - taken, task.pin_flags)
+        return _remember_call(state, task, npages, first) if task.registering < 0 else 0
+    _drop_taken(state, task, record)
     found = _look_up(state, task, task.pin_addr, end_of(task.pin_addr, max(task.pin_npages, 1)), task.pin_flags)
     row = state.emit(record, OP_PIN)
     _describe(state, task, row, &found)
@@ -119,7 +180,6 @@ cdef int _pin_pages(State state, Task *task, Record *record, uint64_t addr, int6
     cdef uint64_t end = end_of(addr, npages), begin
     cdef Found found, following
     cdef bint unresolved = False
-    cdef int32_t first = <int32_t>state.pins_used
     while addr < end:
         begin = addr
         found = _look_up(state, task, addr, end, flags)
@@ -134,8 +194,6 @@ cdef int _pin_pages(State state, Task *task, Record *record, uint64_t addr, int6
         unresolved |= found.source == SOURCE_UNRESOLVED
         _new_pin(state, task, record, begin, <int64_t>((addr - begin) >> 12), &found)
     state.counts[COUNT_PINS_UNRESOLVED] += unresolved
-    if task.registering < 0:
-        _remember_call(state, task, npages, first)
     return 0
 
 
@@ -190,13 +248,13 @@ cdef int _remember_call(State state, Task *task, int64_t npages, int32_t first) 
 
 
 cdef int unpin(State state, Task *task, Record *record) except -1 nogil:
-    """A probe that names pages by kernel pointers only: within a region's release it adds nothing; otherwise it ends the task's oldest
-    pin call of as many pages, or parts of its oldest call."""
+    """A probe that names pages by kernel pointers only: outside of regions it ends the task's oldest pin call of as many pages, or parts
+    of its oldest call."""
     cdef int32_t number = task.first_call, chosen = -1, seen = 0
     cdef int64_t left = record.npages, taken
     cdef Loose *call
     cdef Row *row
-    if task.releasing >= 0 or task.registering >= 0:
+    if task.registering >= 0:
         return 0
     while number >= 0 and seen < UNPIN_WINDOW:
         if state.loose[number].left == record.npages:
@@ -229,17 +287,25 @@ cdef int unpin(State state, Task *task, Record *record) except -1 nogil:
 
 
 cdef int _end_call(State state, Record *record, Loose *call) except -1 nogil:
+    """End the call's pins. Others may have been made while it ran."""
     cdef int32_t number
     for number in range(call.first_pin, call.end_pin):
-        _end_pin(state, record, number, record.a != 0 if record.a >= 0 else -1)
+        if state.pins[number].tid == record.tid and state.pins[number].ts_unpin < 0:
+            _end_pin(state, record, number, record.a != 0 if record.a >= 0 else -1)
     return 0
 
 
 cdef int _end_pin(State state, Record *record, int32_t number, int dirty) except -1 nogil:
+    return end_part(state, record, number, 0, dirty)
+
+
+cdef int end_part(State state, Record *record, int32_t number, int64_t skip, int dirty) except -1 nogil:
+    """The pin's pages from `skip` on are let go."""
     cdef Row *row = state.emit(record, OP_UNPIN)
     cdef Pin *pin = &state.pins[number]
-    pin.ts_unpin = record.ts
-    row.pin, row.mr, row.file, row.index, row.npages = number, pin.mr, pin.file, pin.index, pin.npages
+    pin.ts_unpin, pin.row = record.ts, state.latest()
+    row.pin, row.mr, row.file, row.npages = number, pin.mr, pin.file, pin.npages - skip
+    row.index = pin.index + skip if pin.file >= 0 else -1
     row.source, row.confidence = pin.source, pin.confidence
     row.flags = told(FLAG_WRITE, pin.write) | told(FLAG_LONGTERM, pin.longterm)
     if dirty >= 0:
@@ -323,60 +389,3 @@ cdef int _finish_registration(State state, Task *task, Record *record, Region *r
         state.patch(task.register_row, PATCH_INDEX, index)
         state.patch(task.register_row, PATCH_NPAGES, npages)
     return 0
-
-
-cdef int release(State state, Task *task, Record *record) except -1 nogil:
-    """ib_umem_release: the region's pins end here. Afterwards the task unpins and dirties page by page."""
-    cdef int64_t found
-    cdef int32_t number
-    cdef size_t i
-    cdef Row *row
-    cdef Region *region
-    if record.a == 0 or -MAX_ERRNO <= record.a < 0:
-        return 0
-    found = get(&state.region_of, <uint64_t>record.a, 0)
-    if found < 0:
-        state.counts[COUNT_RELEASES_UNKNOWN] += 1
-        number = state.add_region()
-        region = &state.regions[number]
-        region.umem, region.tid, region.file, region.index = <uint64_t>record.a, task.tid, -1, -1
-        region.ts_reg, region.preexisting = -1, 1
-    else:
-        number = <int32_t>found
-        put(&state.region_of, <uint64_t>record.a, 0, -1)
-        leave(state, number)
-    for i in range(state.members[number].used):
-        if state.pins[state.members[number].pins[i]].ts_unpin < 0:
-            _end_pin(state, record, state.members[number].pins[i], state.regions[number].write)
-    region = &state.regions[number]
-    region.ts_dereg = record.ts
-    row = state.emit(record, OP_MR_DEREG)
-    row.mr, row.file, row.index = number, region.file, region.index
-    row.npages = region.npages if region.file >= 0 else -1
-    row.flags = told(FLAG_WRITE, region.write)
-    task.releasing, task.release_cursor = number, 0
-    return 0
-
-
-cdef int32_t releasing_page(State state, Task *task, uint64_t ino, int64_t index) noexcept nogil:
-    """The region whose release dirties this page, or -1. Pages come in the order of the region's pins, so a cursor finds most at once;
-    a page of the region's file that it does not hold shows that the release is over."""
-    cdef Members *members = &state.members[task.releasing]
-    cdef size_t seen, at = task.release_cursor
-    cdef Pin *pin
-    cdef bint same_file = False
-    for seen in range(members.used):
-        if at >= members.used:
-            at = 0
-        pin = &state.pins[members.pins[at]]
-        if pin.file >= 0 and state.keys[pin.file].ino == ino:
-            same_file = True
-            if pin.index <= index < pin.index + pin.npages:
-                task.release_cursor = at
-                return task.releasing
-        elif not same_file and seen > UNPIN_WINDOW:
-            return -1
-        at += 1
-    if same_file:
-        task.releasing = -1
-    return -1

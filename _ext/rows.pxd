@@ -63,6 +63,7 @@ cdef struct Pin:
     int64_t index
     int64_t npages
     uint64_t addr
+    int64_t row        # of its latest unpin
     int32_t mr
     int32_t tid
     int32_t file

@@ -38,6 +38,20 @@ cdef struct Operation:
     bint ends          # the trace tells its end
 
 
+# How far a release has come, in pages of its region's pins in their order.
+cdef struct Release:
+    int64_t done        # pages that the task's own events show to be released
+    int64_t told        # pages that nested unpins have named
+    int64_t total
+    size_t cursor       # the pin that `done` lies in
+    int64_t base        # pages of the pins before it
+    size_t ended        # pins with an unpin row that goes to their end
+    int64_t part        # pages of the next pin with an unpin row
+    size_t parted       # the latest pin with more than one row
+    int64_t begin       # the page of it that its latest row begins with
+    bint disturbed      # another task has met the file since
+
+
 cdef struct Task:
     int32_t tid
     int32_t tgid       # -1: not known
@@ -49,11 +63,16 @@ cdef struct Task:
     uint64_t pin_addr
     int64_t pin_npages
     int64_t pin_flags
+    int64_t pin_shown   # pages of the call that the task's own events show to be pinned already
+    int64_t pin_taken   # of them, those whose pins are made
+    int32_t pin_first   # the first of these; -1: none
     # ib_umem_get and ib_umem_release
     int32_t registering
     int64_t register_row
     int32_t releasing
-    size_t release_cursor
+    Release release
+    bint moving         # in State.moving: a pin call or a release has got further
+    uint64_t moving_ino
     # ext4_writepages and wbc_writepage
     bint writing
     int64_t write_dev
@@ -127,6 +146,9 @@ cdef enum:
 
 
 cdef enum:
+    N_MOVING = 64
+
+cdef enum:
     KEY_DEVICE         # (device number, inode)
     KEY_BACKING        # (number of a backing device's name, inode)
     KEY_INODE          # an inode alone
@@ -158,6 +180,8 @@ cdef class State:
     cdef size_t live_used, live_capacity
     cdef int64_t generation
     cdef Hit hits[256]
+    cdef int32_t moving[N_MOVING]
+    cdef size_t n_moving
     cdef PairMap task_of, space_of, key_of, region_of, folio_of
     cdef int64_t last_place
     cdef uint64_t last_ino
@@ -174,6 +198,7 @@ cdef class State:
     cdef int64_t latest(self) noexcept nogil
     cdef int32_t add_pin(self) except -1 nogil
     cdef int32_t add_region(self) except -1 nogil
+    cdef int move(self, Task *task, uint64_t ino) noexcept nogil
     cdef int fork(self, int32_t parent, int32_t child) except -1 nogil
     cdef int clone(self, int32_t parent, int32_t child, int64_t flags) except -1 nogil
     cdef int _separate(self, int32_t parent, int32_t at) except -1 nogil

@@ -57,7 +57,7 @@ cdef class State:
             task.tgid = self.tgids.get(tid, -1)
             task.space = self._space(task.tgid)
             task.reclaimer = tid in self.reclaimers
-        task.registering = task.releasing = task.first_call = task.last_call = -1
+        task.registering = task.releasing = task.first_call = task.last_call = task.pin_first = -1
         task.fsync.row = task.layout.row = task.burst.row = task.lease.row = task.scan.row = task.wait.row = -1
         task.waited_row = task.told_index = task.told_npages = task.told_mode = -1
         task.sync = -1
@@ -152,6 +152,20 @@ cdef class State:
         self.patches[self.patches_used].column = column
         self.patches[self.patches_used].value = value
         self.patches_used += 1
+        return 0
+
+    cdef int move(self, Task *task, uint64_t ino) noexcept nogil:
+        """The task's pin call or release has got further on this file. Of too many at once the first is forgotten: it then counts as over."""
+        task.moving_ino = ino
+        if task.moving:
+            return 0
+        if self.n_moving == N_MOVING:
+            self.tasks[self.moving[0]].moving = False
+            self.n_moving -= 1
+            self.moving[0] = self.moving[self.n_moving]
+        self.moving[self.n_moving] = <int32_t>(task - self.tasks)
+        self.n_moving += 1
+        task.moving = True
         return 0
 
     cdef int32_t add_pin(self) except -1 nogil:

@@ -32,7 +32,7 @@ __all__ = ["Canonical", "Lowering"]
 # The structs of _ext/rows.pxd.
 PIN = np.dtype(
     [(name, "i8") for name in ("ts_pin", "ts_unpin", "index", "npages")]
-    + [("addr", "u8"), ("mr", "i4"), ("tid", "i4"), ("file", "i4")]
+    + [("addr", "u8"), ("row", "i8"), ("mr", "i4"), ("tid", "i4"), ("file", "i4")]
     + [(name, "u1") for name in ("write", "longterm", "source", "confidence")]
 )
 REGION = np.dtype(

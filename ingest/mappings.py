@@ -36,6 +36,8 @@ MAPPINGS = (
         needs=("ret",),
         words={"a": errno("ret")},
     ),
+    # Inside of a pin call, a fault shows how far the call has come.
+    Mapping("pin", "fault", ("mm_filemap_fault",), ("filemap",), words={"ino": has("ino", "i_ino"), "index": page("index")}),
     Mapping(
         "unpin",
         "unpin",

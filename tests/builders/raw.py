@@ -25,6 +25,7 @@ _SYSTEMS = {
     "wbc_writepage": "writeback",
     "mm_filemap_add_to_page_cache": "filemap",
     "mm_filemap_delete_from_page_cache": "filemap",
+    "mm_filemap_fault": "filemap",
     "sched_process_fork": "sched",
     "sched_process_exec": "sched",
     "sched_process_exit": "sched",
