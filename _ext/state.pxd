@@ -106,7 +106,9 @@ cdef struct FileKey:
     uint8_t kind
     uint8_t direct      # an event that knows the file told it, not only a mapping
     uint8_t dax
-    uint8_t unused[5]
+    uint8_t unused
+    int32_t older       # the file that had the same inode number before; -1: none
+    uint64_t generation # of the inode; 0: not told
 
 
 cdef struct Loose:
@@ -192,6 +194,8 @@ cdef class State:
 
     cdef int32_t task(self, int32_t tid) except -1 nogil
     cdef int32_t key(self, int kind, int64_t place, uint64_t ino) except -1 nogil
+    cdef int32_t _new_key(self, int kind, int64_t place, uint64_t ino) except -1 nogil
+    cdef int32_t key_of_generation(self, int64_t place, uint64_t ino, int64_t generation) except -1 nogil
     cdef int32_t file_of(self, Record *record) except -2 nogil
     cdef Row *emit(self, Record *record, int op) except NULL nogil
     cdef int patch(self, int64_t row, int column, int64_t value) except -1 nogil

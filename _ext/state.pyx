@@ -109,13 +109,35 @@ cdef class State:
             return self.last_key
         found = get(&self.key_of, ino, where)
         if found < 0:
-            found = <int64_t>self.keys_used
-            self.keys = <FileKey *>room(self.keys, self.keys_used, &self.keys_capacity, sizeof(FileKey))
-            self.keys[found].kind, self.keys[found].place, self.keys[found].ino = kind, place, ino
-            self.keys_used += 1
-            put(&self.key_of, ino, where, found)
+            found = self._new_key(kind, place, ino)
         self.last_kind, self.last_place, self.last_ino, self.last_key = kind, place, ino, <int32_t>found
         return self.last_key
+
+    cdef int32_t _new_key(self, int kind, int64_t place, uint64_t ino) except -1 nogil:
+        """From now on, the identity means this key."""
+        cdef int32_t at = <int32_t>self.keys_used
+        self.keys = <FileKey *>room(self.keys, self.keys_used, &self.keys_capacity, sizeof(FileKey))
+        self.keys[at].kind, self.keys[at].place, self.keys[at].ino, self.keys[at].older = kind, place, ino, -1
+        self.keys_used += 1
+        put(&self.key_of, ino, (<uint64_t>kind << 60) ^ <uint64_t>place, at)
+        self.last_key = -1
+        return at
+
+    cdef int32_t key_of_generation(self, int64_t place, uint64_t ino, int64_t generation) except -1 nogil:
+        """A file system uses the inode numbers of deleted files again, with another generation. Only mappings tell it: from the
+        first one of a new generation on, all events that name the inode mean the new file."""
+        cdef int32_t latest = self.key(KEY_DEVICE, place, ino), at = latest
+        if generation <= 0:
+            return latest
+        if self.keys[latest].generation == 0:
+            self.keys[latest].generation = <uint64_t>generation
+        while at >= 0 and self.keys[at].generation != <uint64_t>generation:
+            at = self.keys[at].older
+        if at >= 0:
+            return at
+        at = self._new_key(KEY_DEVICE, place, ino)
+        self.keys[at].generation, self.keys[at].older = <uint64_t>generation, latest
+        return at
 
     cdef int32_t file_of(self, Record *record) except -2 nogil:
         """The file that a record names, as far as it names one."""

@@ -41,7 +41,7 @@ TOUCHING_OPS = frozenset(
 )
 # Operations that concern their file from `index` (or its beginning) to its end where no length is given.
 _OPEN_ENDED = ("truncate", "collapse", "layout_wait")
-_DEVICE_INODE = re.compile(r"(\d+):(\d+):(\d+)")
+_DEVICE_INODE = re.compile(r"(\d+):(\d+):(\d+)(?:#\d+)?")
 _KTHREAD = re.compile(r"(kworker|kswapd|jbd2|ksoftirqd|kcompactd|khugepaged|flush-|xfsaild|rcu_|migration/|swapper|<idle>)")
 
 
@@ -92,6 +92,7 @@ class Files:
 
     names: Sequence[str]
     dax: NDArray[np.bool_]
+    generations: Sequence[int | None]
 
 
 def table(declared: schema.Table, columns: Mapping[str, Column], rows: int) -> pa.Table:
@@ -278,6 +279,7 @@ def _files(files: Files, slots: SlotMap, file_of: NDArray[np.int64]) -> pa.Table
             pa.array(np.arange(count), pa.int32()),
             pa.array([f"{match[1]}:{match[2]}" if match else None for match in parsed], pa.string()),
             pa.array(inodes, pa.uint64()),
+            pa.array(files.generations, pa.uint64()),
             pa.array(files.dax, pa.bool_()),
             pa.array(starts, pa.int64()),
             pa.array(lengths, pa.int64()),

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # struct FileKey of _ext/state.pxd.
-KEY = np.dtype([("place", "i8"), ("ino", "u8"), ("kind", "u1"), ("direct", "u1"), ("dax", "u1"), ("unused", "V5")])
+KEY = np.dtype(
+    [
+        ("place", "i8"),
+        ("ino", "u8"),
+        ("kind", "u1"),
+        ("direct", "u1"),
+        ("dax", "u1"),
+        ("unused", "u1"),
+        ("older", "i4"),
+        ("generation", "u8"),
+    ]
+)
 DEVICE, BACKING, INODE = range(3)
 # Order of the enum in _ext/addresses.pxd; "key" is replaced by the grade of the key's own kind.
 SOURCES = ("key", "direct", "mapping", "inherited", "anonymous", "iova", "cooccurrence", "unresolved")
@@ -29,7 +40,10 @@ _DEVICE_NAME = re.compile(r"(\d+):(\d+)")
 
 @dataclass(slots=True)
 class Identities:
-    """The file of each key, or -1; how it was found and how sure that is; and keys that may be any of several files."""
+    """The file of each key, or -1; how it was found and how sure that is; and keys that may be any of several files.
+
+    `successors` are the later files of the same inode number, in order; `generations` tells the inode's, by file.
+    """
 
     names: list[str] = field(default_factory=list)
     file: list[int] = field(default_factory=list)
@@ -37,6 +51,8 @@ class Identities:
     confidence: list[float] = field(default_factory=list)
     ambiguous: dict[int, list[int]] = field(default_factory=dict)
     dax: set[int] = field(default_factory=set)
+    successors: dict[int, list[int]] = field(default_factory=dict)
+    generations: dict[int, int] = field(default_factory=dict)
 
     def grade(self, key: int, file: int, source: str, confidence: float) -> None:
         self.file[key], self.source[key], self.confidence[key] = file, SOURCES.index(source), confidence
@@ -66,9 +82,16 @@ def resolve(keys: NDArray[Any], backing_names: list[str]) -> Identities:
     for key, (kind, place, ino, direct) in enumerate(rows):
         # A mapping alone proves no file: for shared anonymous memory its probe read garbage. A known device or inode does.
         if kind == DEVICE and (direct or place in devices or ino in inodes):
-            file = numbers.of(f"{device_name(place)}:{ino}")
+            first = numbers.of(f"{device_name(place)}:{ino}")
+            file = first
+            if keys["older"][key] >= 0:
+                later = found.successors.setdefault(first, [])
+                file = numbers.of(f"{device_name(place)}:{ino}#{len(later) + 2}")
+                later.append(file)
+            if keys["generation"][key]:
+                found.generations[file] = int(keys["generation"][key])
             found.grade(key, file, "direct", 1.0)
-            if file not in by_inode.setdefault(ino, []):
+            if file == first and file not in by_inode.setdefault(ino, []):
                 by_inode[ino].append(file)
             inode_device[file] = place
     for key, (kind, place, ino, _) in enumerate(rows):
@@ -108,6 +131,19 @@ def _backed_file(
     if len(candidates) == 1 and device not in devices:
         return candidates[0], 0.8
     return numbers.of(f"bdi:{name}:{ino}"), 0.5
+
+
+def succeed(found: Identities, keys: NDArray[Any], file: NDArray[Any], kinds: NDArray[Any]) -> None:
+    """Rows that name a file without its device mean the latest one of its inode number that the trace knew by then, in place."""
+    told = np.append(kinds == DEVICE, False)[keys]
+    for first, later in found.successors.items():
+        begins = np.array([_first(file == successor) for successor in later])
+        rows = np.flatnonzero((file == first) & ~told)
+        file[rows] = np.array([first, *later])[np.searchsorted(begins, rows, side="right")]
+
+
+def _first(rows: NDArray[np.bool_]) -> int:
+    return int(np.argmax(rows)) if rows.any() else len(rows)
 
 
 def settle(found: Identities, keys: NDArray[Any], file: NDArray[Any], op: NDArray[Any], index: NDArray[Any]) -> None:

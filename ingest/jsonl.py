@@ -248,7 +248,7 @@ class _Lowered:
         for key in ("index", "npages"):
             events.setdefault(key, Column(np.zeros(len(nowhere), np.int64), np.ones(len(nowhere), bool)))
         mrs, pins = self.registrations.tables()
-        return assemble(events, Files(list(self.files), dax), mrs, pins, [], info, losses)
+        return assemble(events, Files(list(self.files), dax, [None] * len(self.files)), mrs, pins, [], info, losses)
 
 
 def _joined(parts: list[Column], spoken: list[str] | None) -> Column:

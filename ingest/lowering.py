@@ -104,7 +104,7 @@ class Lowering:
         found = resolve(key_rows, list(self.names.codes))
         rows = Rows(self.chunks, np.frombuffer(patches, PATCH))
         self.chunks = []
-        events = rows.events(found)
+        events = rows.events(found, key_rows["kind"])
         self._count_pages(events)
         held = _pins(np.frombuffer(pins, PIN), found, info)
         self._count_waits(events, held)
@@ -112,7 +112,8 @@ class Lowering:
         dax[sorted(found.dax)] = True
         tracepoints = [(*name, count, mapping.op if (mapping := self.mappings[name]) else None) for name, count in self.counts.items()]
         mrs = _regions(np.frombuffer(regions, REGION), found, info)
-        return assemble(events, Files(found.names, dax), mrs, held, tracepoints, info, self.losses)
+        files = Files(found.names, dax, [found.generations.get(file) for file in range(len(found.names))])
+        return assemble(events, files, mrs, held, tracepoints, info, self.losses)
 
     def _count(self, counts: list[int]) -> None:
         for (name, total), count in zip(_COUNTERS, counts, strict=True):

@@ -21,6 +21,7 @@ PERF_MAPPINGS = (
             "dev": device("maj", "min"),
             "ino": has("ino"),
             "index": constant(1),
+            "npages": has("ino_generation"),
             "a": has("addr"),
             "b": has("len"),
             "c": shared("flags"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from replay.ingest.canonical import OP_CODE, Column
-from replay.ingest.identity import SOURCES, Identities, device_name, settle
+from replay.ingest.identity import SOURCES, Identities, device_name, settle, succeed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,12 +96,15 @@ class Rows:
             return Column(np.where(patched.null, values, patched.data), null & patched.null)
         return None if null.all() else Column(values, null)
 
-    def events(self, found: Identities) -> dict[str, Column]:
+    def events(self, found: Identities, kinds: NDArray[Any]) -> dict[str, Column]:
+        """`kinds` are those of the keys."""
         rows, keys = self.rows, self.rows["file"]
         index, npages = rows["index"], rows["npages"]
         file = np.array([*found.file, -1], np.int64)[keys]
         if found.ambiguous:
             settle(found, keys, file, rows["op"], index)
+        if found.successors:
+            succeed(found, keys, file, kinds)
         opened, dur = self.patched("open"), self.patched("dur")
         if opened is not None and dur is not None and opened.null is not None and dur.null is not None:
             dur = Column(dur.data, dur.null | ~opened.null)

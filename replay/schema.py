@@ -99,7 +99,12 @@ class Table:
 
 _TRACE = Column("trace", "string", "The trace's id.", category=True)
 _TS = Column("ts", "int64", "When, on the trace's clock.", "ns")
-_FILE = Column("file", "string", "The file, as major:minor:inode (or the name that an events.jsonl gave it).", category=True)
+_FILE = Column(
+    "file",
+    "string",
+    "The file, as major:minor:inode (#2 added to the second of an inode number), or as an events.jsonl named it.",
+    category=True,
+)
 _INDEX = Column("index", "int64", "First page of the range within the file.", "pages")
 _NPAGES = Column("npages", "int64", "Length of the range.", "pages")
 _PIN = Column("pin", "int64", "The pin, as in table pins.")
@@ -165,6 +170,7 @@ FILES = Table(
         Column("file_id", "int32", "Dense number of the file in this trace."),
         Column("dev", "string", "Device as major:minor; NULL where unknown."),
         Column("ino", "uint64", "Inode number; NULL where unknown."),
+        Column("generation", "uint64", "Generation of the inode number; NULL where unknown."),
         Column("dax", "bool", "True where the trace shows the file mapped directly."),
         Column("slot", "int64", "First page slot of the file."),
         Column("nslots", "int64", "Pages of the file that any event touches.", "pages"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builders.raw import BASE, DEV, Record, added, dirtied, lower, mmap, on_file, pinned, registered, rows, writeback
+from builders.raw import BASE, DEV, Record, added, dirtied, lower, mmap, mmap2, on_file, pinned, registered, rows, writeback
 
 SHARED, PRIVATE = 0xFB, 0x73
 FILE, OTHER = "254:16:13", "254:16:14"
@@ -156,3 +156,30 @@ def test_tasks_and_process_ids() -> None:
         (11, 10, "app", False, 1),
         (25, None, "kworker/u4:1", True, 1),
     ]
+
+
+AGAIN = f"{FILE}#2"
+
+
+def test_a_generation_tells_the_next_file_of_an_inode_number_from_the_one_before() -> None:
+    """Events that tell no generation belong to the file that the latest new mapping told."""
+    records = [
+        *(mmap2(10, BASE, 4, 0), added(10, 0), dirtied(10, 0), mmap2(10, BASE, 4, 7), *pinned(10, BASE, 1), writeback("start", 11, 0)),
+        *(mmap2(10, BASE + (1 << 20), 4, 7), dirtied(10, 1)),
+        *(mmap2(12, BASE, 4, 8), *pinned(12, BASE, 1), added(12, 0), dirtied(12, 0), on_file("ext4_sync_file_enter", 12)),
+        *(mmap2(13, BASE, 4, 7), *pinned(13, BASE, 1), mmap2(14, BASE, 4, 0), *pinned(14, BASE, 1), dirtied(12, 1)),
+    ]
+    canonical, _ = lower(records)
+    assert rows(canonical, "files", "file", "dev", "ino", "generation") == [(FILE, "254:16", 13, 7), (AGAIN, "254:16", 13, 8)]
+    assert [file for (file,) in rows(canonical, "pins", "file")] == [FILE, AGAIN, FILE, AGAIN]
+    assert [file for (file,) in rows(canonical, "events", "file", op="dirty")] == [FILE, FILE, AGAIN, AGAIN]
+    assert [file for (file,) in rows(canonical, "events", "file", op="cache_add")] == [FILE, AGAIN]
+    assert [file for (file,) in rows(canonical, "events", "file", op="wb_start")] == [FILE]
+    assert [file for (file,) in rows(canonical, "events", "file", op="fsync")] == [AGAIN]
+
+
+def test_a_third_generation_is_a_third_file() -> None:
+    canonical, _ = lower([mmap2(10, BASE, 4, 7), mmap2(10, BASE, 4, 9), mmap2(10, BASE, 4, 8), dirtied(10, 1), *pinned(10, BASE, 1)])
+    assert rows(canonical, "files", "file", "generation") == [(FILE, 7), (AGAIN, 9), (f"{FILE}#3", 8)]
+    assert rows(canonical, "pins", "file") == [(f"{FILE}#3",)]
+    assert rows(canonical, "events", "file", op="dirty") == [(f"{FILE}#3",)]

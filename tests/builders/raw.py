@@ -35,6 +35,7 @@ _SYSTEMS = {
     "break_lease_unblock": "filelock",
     "dax_pte_fault": "fs_dax",
     "iomap_writeback_folio": "iomap",
+    "mmap2": "perf",
 }
 _UNSIGNED = {"umem", "start", "addr", "iova", "folio", "pfn", "page", "vm_flags", "ino", "i_ino", "index", "fl_owner"}
 
@@ -91,6 +92,11 @@ BASE = 0x7F0000000000
 
 def mmap(tid: int, addr: int, npages: int, *, flags: int = 0xFB, pgoff: int = 0, ino: int = INO, dev: int = DEV) -> Record:
     return "mmap_region", tid, {"ino": ino, "dev": dev, "addr": addr, "len": npages * 4096, "vm_flags": flags, "pgoff": pgoff}
+
+
+def mmap2(tid: int, addr: int, npages: int, generation: int, *, ino: int = INO, dev: int = DEV) -> Record:
+    where = {"maj": dev >> 20, "min": dev & 0xFFFFF, "ino": ino, "ino_generation": generation, "addr": addr, "len": npages * 4096}
+    return "mmap2", tid, where | {"pid": tid, "tid": tid, "pgoff": 0, "flags": 1}
 
 
 def added(tid: int, index: int, *, ino: int = INO, dev: int = DEV, order: int = 0) -> Record:
