@@ -9,8 +9,12 @@ CORE    = setup.py $(wildcard _ext/*.pyx _ext/*.pxd)
 FUZZ    ?=
 SECONDS ?= 60
 FUZZ_CC ?= clang-14
+# make bench: of which trace, of how many events, and how often everything is measured
+TRACE  ?= sample_traces/rdma-ext4.dat
+EVENTS ?= 2M
+ROUNDS ?= 5
 
-.PHONY: help setup demo test lint types unit package sanitize fuzz clean
+.PHONY: help setup demo test lint types unit package sanitize fuzz bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -77,6 +81,9 @@ fuzz: setup ## coverage-guided fuzzing of the decoders: make fuzz FUZZ=tracedat 
 	@$(BIN)/python -c "import atheris" 2> /dev/null || REPLAY_BUILD=none $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[fuzz]"
 	REPLAY_BUILD=fuzz CC=$(FUZZ_CC) LDSHARED="$(FUZZ_CC) -shared" $(BIN)/python setup.py -q build --build-base build/fuzz --build-lib build/fuzz/lib
 	$(BIN)/python tests/fuzz/run.py --lib build/fuzz/lib --work build/fuzz --seconds $(SECONDS) $(FUZZ)
+
+bench: setup ## measure speed and memory against peers: make bench EVENTS=20M TRACE=large.dat (see ARCHITECTURE.md)
+	PYTHONPATH=tests $(BIN)/python -m bench.run --work build/bench --trace $(TRACE) --events $(EVENTS) --rounds $(ROUNDS)
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) build dist *.egg-info _ext/*.so

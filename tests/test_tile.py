@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from bench.tile import event_count, tile
+from bench.measure import event_count
+from bench.tile import tile
 from builders import tracedat
 
 from replay.errors import ReplayError

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from bench.measure import event_count
 from bench.shifting import Steps, Stream, choose_steps, read_stream
 from replay.errors import ReplayError
 from replay.ingest.bytecursor import ByteCursor
@@ -34,7 +35,6 @@ _CHUNK_PAGES = 10  # PAGES_IN_CHUNK of trace-cmd's trace-output.c
 _STRINGS = 15
 _SECTIONS = range(16, 22)
 _COMPRESSED = 1
-_UNITS = {"k": 1000, "M": 1000_000, "G": 1000_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +224,6 @@ def _write_buffer(tiles: Tiles, out: BinaryIO, option: bytes) -> bytes:
 
 def _align(out: BinaryIO, size: int) -> None:
     out.write(bytes(-out.tell() % size))
-
-
-def event_count(text: str) -> int:
-    """20M is 20 million."""
-    unit = _UNITS.get(text[-1:], 0)
-    return int(float(text[:-1]) * unit) if unit else int(text)
 
 
 def main() -> None:

@@ -1,0 +1,175 @@
+"""Measures this program against its peers and against itself: make bench, make bench EVENTS=20M TRACE=large.dat.
+
+Makes a trace of about EVENTS events and one of half as many by tiling TRACE, measures everything by turns, prints a table,
+and keeps the figures in build/bench/results/, where the next run of the same size finds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.measure import Contender, FailedError, Readings, by_turns, event_count
+from bench.peers import Peer, cachesim, libtracecmd_walk, trace_cmd
+from bench.results import Row, compare, machine, save
+
+LOOP_EVENTS = 10_000_000
+CACHE_OBJECTS = 100_000
+PYTHON = sys.executable
+REPLAY = str(Path(sys.executable).with_name("replay"))
+ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A tiled trace, and the store that it is ingested into."""
+
+    events: int
+    trace: Path
+    store: Path
+
+    def replay(self, *arguments: str) -> list[str]:
+        return [REPLAY, "--store", str(self.store), *arguments]
+
+    def forget(self, what: str) -> None:
+        """Remove the whole store (""), or its runs."""
+        shutil.rmtree(self.store / what, ignore_errors=True)
+
+
+class Bench:
+    """What is measured, group by group: the members of a group take turns."""
+
+    def __init__(self, work: Path, source: str, events: int, rounds: int) -> None:
+        self.work, self.rounds = work, rounds
+        self.loop_events = min(events, LOOP_EVENTS)
+        self.whole, self.half = (self._tile(source, count) for count in (events, events // 2))
+        self.rows: list[Row] = []
+        self.missing: list[Peer] = []
+
+    def _tile(self, source: str, events: int) -> Size:
+        name = f"{Path(source).stem}-{events}"
+        target = self.work / f"{name}.dat"
+        if not target.exists():
+            _prepare([PYTHON, "-m", "bench.tile", source, str(target), "--events", str(events)])
+        return Size(events, target, self.work / f"{name}.store")
+
+    def measure(self, *contenders: Contender | None) -> dict[str, Readings]:
+        present = [contender for contender in contenders if contender]
+        return dict(zip((c.name for c in present), by_turns(present, self.rounds, ENVIRONMENT), strict=True))
+
+    def row(self, work: str, ours: Readings, peer: str = "", other: Readings | None = None, goal: str = "") -> None:
+        self.rows.append(Row(work, ours, peer, other, goal))
+
+    def need(self, peer: Peer) -> str | None:
+        """Its program; where it is missing, that is noted."""
+        if peer.program is None:
+            self.missing.append(peer)
+        return peer.program
+
+    def ingest(self) -> None:
+        whole, half = self.whole, self.half
+        walk, report = libtracecmd_walk(self.work), trace_cmd()
+        programs = {peer.name: self.need(peer) for peer in (walk, report)}
+        found = self.measure(
+            Contender("ingest", whole.replay("ingest", str(whole.trace)), before=lambda: whole.forget("")),
+            Contender(walk.name, [walk.program, str(whole.trace)]) if walk.program else None,
+            Contender(report.name, [report.program, "report", str(whole.trace)]) if report.program else None,
+            Contender("half of it", half.replay("ingest", str(half.trace)), before=lambda: half.forget("")),
+            Contender("Parquet encoding", [PYTHON, "-m", "bench.floor", "parquet", str(whole.store)], "printed"),
+            Contender("page decompression", [PYTHON, "-m", "bench.floor", "pages", str(whole.trace)], "printed"),
+        )
+        ours = found["ingest"]
+        for name, goal in ((walk.name, "<= 1"), (report.name, "<= 0.1")):
+            self.row("ingest", ours, name, found.get(name), goal if programs[name] else "missing")
+        self.row("ingest", ours, "half of it", found["half of it"], "<= 2.1")
+        self.row("ingest, wall", ours, "Parquet encoding, CPU", found["Parquet encoding"])
+        self.row("ingest, wall", ours, "page decompression, CPU", found["page decompression"])
+
+    def loop(self) -> None:
+        simulator = cachesim()
+        program = self.need(simulator)
+        requests = self.work / f"requests-{self.loop_events}.bin"
+        if program and not requests.exists():
+            _prepare([PYTHON, "-m", "bench.synthetic", "requests", str(self.loop_events), str(requests)])
+        command = [str(program), str(requests), "oracleGeneral", "FIFO", str(CACHE_OBJECTS), "--ignore-obj-size=true", "-o", os.devnull]
+        found = self.measure(
+            Contender("replay loop", [PYTHON, "-m", "bench.synthetic", "replay", str(self.loop_events), "none"], "printed"),
+            Contender(simulator.name, command, "printed", work=self.loop_events) if program else None,
+        )
+        self.row("replay loop", found["replay loop"], simulator.name, found.get(simulator.name), "<= 0.125" if program else "missing")
+
+    def runs(self) -> None:
+        whole, half = self.whole, self.half
+        alone = self._beside(whole)
+        policy = self._slowest(alone)
+        found = self.measure(
+            Contender("run, all policies", whole.replay("run"), before=lambda: whole.forget("runs")),
+            Contender("slowest policy", alone.replay("run", "--policy", policy), before=lambda: alone.forget("runs")),
+            Contender("half of it", half.replay("run"), before=lambda: half.forget("runs")),
+        )
+        ours = found["run, all policies"]
+        self.row("run, all policies", ours, f"{policy} alone", found["slowest policy"], "<= 6")
+        self.row("run, all policies", ours, "half of it", found["half of it"], "<= 2.1")
+
+    def _beside(self, size: Size) -> Size:
+        """A store with the same traces, for runs of its own."""
+        store = self.work / "alone.store"
+        shutil.rmtree(store, ignore_errors=True)
+        shutil.copytree(size.store, store, copy_function=os.link)
+        return Size(size.events, size.trace, store)
+
+    def _slowest(self, size: Size) -> str:
+        from replay.policies import BUILTIN
+
+        contenders = [
+            Contender(policy.name, size.replay("run", "--policy", policy.name), before=lambda: size.forget("runs")) for policy in BUILTIN
+        ]
+        once = dict(zip((c.name for c in contenders), by_turns(contenders, 1, ENVIRONMENT), strict=True))
+        return max(once, key=lambda name: once[name].median)
+
+    def questions(self) -> None:
+        from replay.reports import names
+
+        whole, half = self.whole, self.half
+        for name in names():
+            found = self.measure(Contender(name, whole.replay("report", name)), Contender("half of it", half.replay("report", name)))
+            self.row(f"report {name}", found[name], "half of it", found["half of it"], "< 2 s")
+        count = Contender("count", whole.replay("sql", "select count(*) from events"), "cpu")
+        usage = Contender("help", [REPLAY, "--help"], "cpu")
+        found = self.measure(count, usage)
+        self.row("sql count(*), CPU", found["count"], goal="< 0.4 s")
+        self.row("--help, CPU", found["help"], goal="< 0.25 s")
+
+
+def _prepare(command: list[str]) -> None:
+    by_turns([Contender(f"preparing {command[-1]}", command)], 1, ENVIRONMENT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="where traces, stores and results are kept")
+    parser.add_argument("--trace", required=True, help="the trace.dat that is tiled")
+    parser.add_argument("--events", type=event_count, default=2_000_000, help="how many events, such as 20M")
+    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured")
+    arguments = parser.parse_args()
+    work = arguments.work.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        bench = Bench(work, arguments.trace, arguments.events, arguments.rounds)
+        for group in (bench.ingest, bench.loop, bench.runs, bench.questions):
+            group()
+    except FailedError as error:
+        sys.exit(f"bench: {error}")
+    subject = {"trace": Path(arguments.trace).name, "events": arguments.events, **machine()}
+    sys.stdout.write(compare(work / "results", subject, bench.rows))
+    for peer in bench.missing:
+        sys.stdout.write(f"missing: {peer.name}. It takes {peer.hint}\n")
+    sys.stdout.write(f"kept in {save(work / 'results', subject, bench.rows)}\n")
+
+
+if __name__ == "__main__":
+    main()
