@@ -27,7 +27,7 @@ def writer_options(schema: pa.Schema) -> dict[str, Any]:
     plain = {*integers, *(field.name for field in schema if pa.types.is_boolean(field.type))}
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)]
     return {
-        "compression": {_leaf(field): "none" if field.name in plain else "zstd" for field in schema},
+        "compression": {_leaf(field): "none" if field.name in plain else "lz4" for field in schema},
         "column_encoding": dict.fromkeys(integers, "DELTA_BINARY_PACKED"),
         "use_dictionary": texts or False,
         "write_statistics": [_leaf(field) for field in schema if field.name not in texts] or False,
