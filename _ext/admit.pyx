@@ -15,7 +15,7 @@ from replay._ext.device cimport map_pin, unmap_pin
 from replay._ext.outcomes cimport RefusalRow, charge, conflict, index_of
 from replay._ext.pages cimport drop_front, drop_pin, take_pin
 from replay._ext.world cimport (
-    DROP_CLEAN, DROP_DIRTY, HOLE, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED,
+    DROP_CLEAN, DROP_DIRTY, NOT_OWN, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED,
     ROW_WRITE, Region, World, matches, push,
 )
 
@@ -41,9 +41,9 @@ cdef int reason_against(World* w, Pin* pin) noexcept nogil:
     reason = reason_by_file(w, pin.file, pin.write)
     if reason != NOT_REFUSED:
         return reason
-    if w.policy.admit & ADMIT_NEED_ALLOCATED:                        # known holes only: the trace does not show extents
+    if w.policy.admit & ADMIT_NEED_ALLOCATED:                        # as far as the trace shows: it does not tell extents
         for slot in range(pin.slot, pin.slot + pin.live):
-            if matches(w, slot, HOLE):
+            if matches(w, slot, NOT_OWN):
                 return REFUSED_NOT_ALLOCATED
     return NOT_REFUSED
 
@@ -149,4 +149,7 @@ cdef int on_unpin(World* w, int32_t row) except -1 nogil:
     how = DROP_DIRTY if w.rows.flags[row] & ROW_DIRTY and w.pins[p].write else DROP_CLEAN
     if 0 < npages < w.pins[p].live and w.rows.slot[row] == w.pins[p].slot:
         return drop_front(w, p, npages, how, w.rows.op[row], w.rows.task[row])
-    return drop_pin(w, p, how, w.rows.op[row], w.rows.task[row])
+    drop_pin(w, p, how, w.rows.op[row], w.rows.task[row])
+    if w.pins[p].region >= 0 and w.regions[w.pins[p].region].held == 0 and w.regions[w.pins[p].region].state == REGION_LIVE:
+        w.regions[w.pins[p].region].state = REGION_DEAD       # nothing is left that a lease break could ask for
+    return 0

@@ -82,6 +82,7 @@ cdef int fault_access(World* w, int32_t row, Region* region, bint write) except 
     """The device faults in what it has not mapped; the remote side waits for that."""
     cdef int64_t lo = w.rows.slot[row], hi = lo + w.rows.nslots[row], dur = 0, faulted = 0, run = 0, slot
     cdef int32_t p = pin_of(w, region, lo)
+    w.files[w.rows.file[row]].loose |= w.files[w.rows.file[row]].dax
     for slot in range(lo, hi):
         if write:
             w.flags[slot] |= PAGE_DIRTY
@@ -110,6 +111,7 @@ cdef int map_pin(World* w, int32_t p) except -1 nogil:
     if not w.active or pin.slot < 0:
         return 0
     charge(w, ODP_FAULTS, 1)
+    w.files[pin.file].loose |= w.files[pin.file].dax
     for slot in range(pin.slot, pin.slot + pin.live):
         w.flags[slot] |= PAGE_MAPPED | (PAGE_DIRTY if pin.write else 0)
         w.slots[slot].holder = p
@@ -138,7 +140,7 @@ cdef int64_t unmap_range(World* w, int32_t file, int64_t lo, int64_t hi, bint re
         start = slot
         stop = min(run_end(w, slot), hi)
         while slot < stop and matches(w, slot, MAPPED):
-            w.flags[slot] &= ~(PAGE_MAPPED | PAGE_DIRTY)
+            w.flags[slot] &= ~PAGE_MAPPED
             slot += 1
         charge(w, ODP_INVALIDATIONS, 1)
         shift(w, w.current, price(w.params.invalidate, slot - start))

@@ -15,16 +15,16 @@ from replay._ext.recording cimport Trace
 from replay._ext.device cimport on_remote
 from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
 from replay._ext.lease cimport on_answer, on_deadline, on_reregister
-from replay._ext.outcomes cimport ConflictRow, RefusalRow, RevocationRow, StallRow, change
-from replay._ext.pages cimport dirty_pages
+from replay._ext.outcomes cimport ConflictRow, RefusalRow, RevocationRow, StallRow, change, report
+from replay._ext.pages cimport dirty_pages, end_instances
 from replay._ext.world cimport (
-    AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, DETACHED, Entry, N_BINS, PAGE_HOLE, PAGE_RECORDED,
-    Params, Pin, Policy, REGION_LIVE, REGION_NEW, Region, Rows, Task, World, allocate,
-    fetch, release,
+    AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, DETACHED, Entry, HELD_SHARED, N_BINS, PAGE_HOLE, PAGE_RECORDED,
+    Params, Pin, Policy, REGION_LIVE, REGION_NEW, ROW_FAILED, Region, Rows, Task, World, allocate,
+    fetch, matches, release,
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 
 # The order in which replay() takes a policy's choices and parameters.
 DECISIONS = ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "free")
@@ -40,12 +40,15 @@ cdef enum:
 
 # -- rows -------------------------------------------------------------------------------------------------------------
 
-cdef int on_dirty(World* w, int32_t row) noexcept nogil:
-    """A page became dirty. What a refused or revoked MR's pin or release would have dirtied stays as it is, and a live
+cdef int on_dirty(World* w, int32_t row) except -1 nogil:
+    """A page became dirty. On a DAX file it is written in place, unless its blocks are shared. What a refused or revoked MR's pin or release would have dirtied stays as it is, and a live
     MR's release dirties its pages itself (see drop_pin)."""
     cdef Rows* rows = &w.rows
     cdef int64_t slot, lo = rows.slot[row], hi = lo + rows.nslots[row]
     cdef int32_t r = rows.region[row]
+    if rows.file[row] >= 0 and w.files[rows.file[row]].dax:
+        w.files[rows.file[row]].loose = True
+        copy_on_write(w, row)
     if r >= 0 and w.regions[r].state != REGION_LIVE and w.regions[r].state != REGION_NEW:
         for slot in range(lo, hi):
             w.flags[slot] |= PAGE_RECORDED
@@ -57,8 +60,22 @@ cdef int on_dirty(World* w, int32_t row) noexcept nogil:
     return 0
 
 
-cdef int on_cache_add(World* w, int32_t row) noexcept nogil:
+cdef int copy_on_write(World* w, int32_t row) except -1 nogil:
+    """A CPU writes DAX pages whose blocks another file shares: they get blocks of their own, and a pin keeps the old ones."""
+    cdef int64_t slot, lo = w.rows.slot[row], hi = lo + w.rows.nslots[row]
+    cdef int32_t file = w.rows.file[row]
+    report(w, d.COW_DIVERGENCE, o.OP_DIRTY, file, lo, hi, HELD_SHARED, w.rows.task[row])
+    for slot in range(lo, hi):
+        if matches(w, slot, HELD_SHARED):
+            end_instances(w, file, slot, slot + 1, False)
+    return 0
+
+
+cdef int fill_holes(World* w, int32_t row) noexcept nogil:
+    """A page came into the cache, or blocks were allocated."""
     cdef int64_t slot, lo = w.rows.slot[row]
+    if w.rows.flags[row] & ROW_FAILED:
+        return 0
     for slot in range(lo, lo + w.rows.nslots[row]):
         w.flags[slot] &= ~PAGE_HOLE
     return 0
@@ -86,8 +103,8 @@ cdef int dispatch(World* w, int32_t row) except -1 nogil:
         return on_fsync(w, row)
     elif op == o.OP_TRUNCATE or op == o.OP_PUNCH or op == o.OP_COLLAPSE or op == o.OP_REFLINK:
         return on_layout(w, row)
-    elif op == o.OP_CACHE_ADD:
-        return on_cache_add(w, row)
+    elif op == o.OP_CACHE_ADD or op == o.OP_FALLOCATE:
+        return fill_holes(w, row)
     elif op == o.OP_CACHE_DEL:
         return on_cache_del(w, row)
     elif op == o.OP_LAYOUT_WAIT:

@@ -17,10 +17,12 @@ from replay._ext.decisions cimport (
 from replay._ext.blocks cimport hold_blocks
 from replay._ext.device cimport unmap_range
 from replay._ext.lease cimport break_leases, reregister_later
-from replay._ext.ops cimport OP_COLLAPSE, OP_EVICT, OP_LAYOUT_WAIT, OP_PUNCH, OP_TRUNCATE
-from replay._ext.outcomes cimport charge, conflict, holder_of, index_of, report, run_end, stall_range
+from replay._ext.ops cimport OP_COLLAPSE, OP_EVICT, OP_LAYOUT_WAIT, OP_PUNCH, OP_REFLINK, OP_TRUNCATE
+from replay._ext.outcomes cimport charge, conflict, index_of, report, run_end, stall_range
 from replay._ext.pages cimport end_instances
-from replay._ext.world cimport ATTACHED, BLOCKED, DETACHED, HELD, HELD_LONG, ROW_FAILED, ROW_OPEN, Rows, Task, World, matches
+from replay._ext.world cimport (
+    ATTACHED, BLOCKED, DETACHED, HELD, HELD_LONG, PAGE_SHARED, Pin, ROW_FAILED, ROW_OPEN, Rows, Task, World, matches,
+)
 
 
 cdef inline int choice_of(World* w, int32_t file) noexcept nogil:
@@ -73,11 +75,19 @@ cdef int orphan(World* w, int32_t row) except -1 nogil:
     """The operation proceeds; pinned pages leave the cache with their pins alive."""
     cdef int op = w.rows.op[row]
     cdef int32_t file = w.rows.file[row]
-    if op != OP_TRUNCATE and op != OP_PUNCH and op != OP_COLLAPSE:
-        return 0                            # a reflink keeps the pages
-    if w.files[file].drops_late:
+    if op == OP_REFLINK:
+        return share(w, begin_of(w, row), end_of(w, row))
+    if op != OP_TRUNCATE and op != OP_PUNCH and op != OP_COLLAPSE or w.files[file].drops_late:
         return 0
     return let_go(w, op, file, begin_of(w, row), end_of(w, row), w.rows.task[row], True)
+
+
+cdef int share(World* w, int64_t lo, int64_t hi) noexcept nogil:
+    """A reflink keeps the pages; another file shares their blocks until somebody writes."""
+    cdef int64_t slot
+    for slot in range(lo, hi):
+        w.flags[slot] |= PAGE_SHARED
+    return 0
 
 
 cdef int let_go(World* w, int op, int32_t file, int64_t lo, int64_t hi, int32_t victim, bint freed) except -1 nogil:
@@ -120,14 +130,17 @@ cdef int break_lease(World* w, int32_t row) except -1 nogil:
 
 
 cdef bint is_owner(World* w, int32_t row) noexcept nogil:
-    """Whether every long-term pinned page of the range is held by the breaking process itself."""
-    cdef int32_t file = w.rows.file[row], owner = w.tasks[w.rows.task[row]].owner, pin
+    """Whether nobody but the breaking process itself holds a long-term pin in the range."""
+    cdef int32_t owner = w.tasks[w.rows.task[row]].owner, p = w.files[w.rows.file[row]].pins
     cdef int64_t slot
-    for slot in range(begin_of(w, row), end_of(w, row)):
-        if matches(w, slot, HELD_LONG):
-            pin = holder_of(w, file, slot, HELD_LONG)
-            if pin < 0 or w.tasks[w.pins[pin].task].owner != owner:
-                return False
+    cdef Pin* pin
+    while p >= 0:
+        pin = &w.pins[p]
+        if pin.longterm and w.tasks[pin.task].owner != owner:
+            for slot in range(max(pin.slot, begin_of(w, row)), min(pin.slot + pin.live, end_of(w, row))):
+                if w.slots[slot].born < pin.step:
+                    return False
+        p = pin.after
     return True
 
 
@@ -159,6 +172,8 @@ cdef int release_busy(World* w, int op, int32_t file, int64_t lo, int64_t hi, in
 cdef int proceed_busy(World* w, int32_t row) except -1 nogil:
     cdef int op = w.rows.op[row]
     cdef int32_t file = w.rows.file[row]
+    if op == OP_REFLINK:
+        return share(w, begin_of(w, row), end_of(w, row))
     if op != OP_TRUNCATE and op != OP_PUNCH and op != OP_COLLAPSE or w.files[file].drops_late:
         return 0
     return release_busy(w, op, file, begin_of(w, row), end_of(w, row), w.rows.task[row], True)

@@ -2,7 +2,7 @@
 
 The breaker waits until every pin that the lease covers has dropped: all of the file's (lease.scope=inode, what fs/locks.c
 does) or those that overlap the range. Owners answer in parallel, each after app + rounds * rtt + the deregistration of
-all it has to give up; who holds several MRs gives them up together. hw.revoke says what a device can give up at least:
+all it has to give up, dirtying included; who holds several MRs gives them up together. hw.revoke says what a device can give up at least:
 with ucontext or device, other MRs go too. A break that lasts longer than break_time times out, and on_timeout decides.
 A holder's own operation breaks its own lease as well: fs/locks.c makes no exception.
 """
@@ -20,8 +20,8 @@ from replay._ext.ops cimport OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_TRUNCATE
 from replay._ext.outcomes cimport RevocationRow, charge, conflict, index_of, report
 from replay._ext.pages cimport drop_pin, take_pin
 from replay._ext.world cimport (
-    AT_ANSWER, AT_DEADLINE, AT_REREGISTER, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, Pin, REGION_LIVE, REGION_REVOKED, ROW_RANGE,
-    Region, Rows, Task, World, matches, price, push,
+    AT_ANSWER, AT_DEADLINE, AT_REREGISTER, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, PAGE_DIRTY, Pin,
+    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Rows, Task, World, matches, price, push,
 )
 
 
@@ -144,7 +144,7 @@ cdef int break_leases(World* w, int32_t row, int64_t lo, int64_t hi) except -1 n
 
 
 cdef int set_timers(World* w, Break* br, int32_t broken) except -1 nogil:
-    cdef int64_t limit = w.params.break_time + w.params.timer_rounding, i
+    cdef int64_t limit = w.params.break_time + w.params.timer_rounding, i, clean
     cdef int64_t quiesce = w.params.app + w.params.rounds * w.params.rtt
     cdef Region* region
     cdef bint late = w.params.revoke == REVOKE_NONE
@@ -152,7 +152,10 @@ cdef int set_timers(World* w, Break* br, int32_t broken) except -1 nogil:
         w.owner_ns[w.regions[listed(w, i)].owner] = quiesce
     for i in range(br.regions_at, br.regions_at + br.n_regions):
         region = &w.regions[listed(w, i)]
+        clean = count_clean(w, region)
         w.owner_ns[region.owner] += price(w.params.dereg, region.npages)
+        if clean > 0:
+            w.owner_ns[region.owner] += price(w.params.dirty, clean)
     for i in range(br.regions_at, br.regions_at + br.n_regions):
         region = &w.regions[listed(w, i)]
         if w.owner_ns[region.owner] >= 0 and w.params.revoke != REVOKE_NONE:
@@ -162,6 +165,19 @@ cdef int set_timers(World* w, Break* br, int32_t broken) except -1 nogil:
     if late:
         timer(w, w.now + limit, AT_DEADLINE, broken, 0)
     return 0
+
+
+cdef int64_t count_clean(World* w, Region* region) noexcept nogil:
+    """Clean pages that the region's release will dirty."""
+    cdef int64_t n = 0, slot
+    cdef int32_t i
+    cdef Pin* pin
+    for i in range(region.first, region.first + region.n):
+        pin = &w.pins[w.region_pins[i]]
+        if pin.step >= 0 and pin.slot >= 0 and pin.write and not w.files[pin.file].dax:
+            for slot in range(pin.slot, pin.slot + pin.live):
+                n += w.slots[slot].born < pin.step and w.flags[slot] & PAGE_DIRTY == 0
+    return n
 
 
 # -- revocation -------------------------------------------------------------------------------------------------------
@@ -366,13 +382,18 @@ cdef int on_reregister(World* w, int32_t r, int32_t broken) except -1 nogil:
     cdef Region* region = &w.regions[r]
     cdef Pin* pin
     cdef int32_t i
+    cdef int64_t left = 0
     if region.state != REGION_REVOKED or region.lease_break != broken:
         return 0
-    region.state = REGION_LIVE
-    region.lease_break = -1
     for i in range(region.first, region.first + region.n):
         pin = &w.pins[w.region_pins[i]]
         if w.rows.op[br.row] == OP_TRUNCATE and pin.slot >= 0 and pin.file == br.file and br.lo < br.hi:
             pin.live = max(0, min(pin.live, br.lo - pin.slot))
+        left += pin.live
+    region.lease_break = -1
+    if left == 0:
+        return 0                            # the file ends before it: the registration fails, and the MR stays gone
+    region.state = REGION_LIVE
+    for i in range(region.first, region.first + region.n):
         take_pin(w, w.region_pins[i], False)
     return shift(w, region.task, price(w.params.dereg, region.npages) + price(w.params.reg, region.npages))

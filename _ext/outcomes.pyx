@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from replay._ext.world cimport (
-    HELD, HELD_LONG, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, World, matches, push,
+    HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, World, matches, push,
 )
 
 
@@ -42,7 +42,7 @@ cdef inline bint holds(World* w, Pin* pin, int64_t slot, int look) noexcept nogi
         return False
     if look == HELD_LONG:
         return pin.longterm
-    return look == HELD or pin.write
+    return look == HELD or look == HELD_SHARED or pin.write
 
 
 cdef int32_t holder_of(World* w, int32_t file, int64_t slot, int look) noexcept nogil:

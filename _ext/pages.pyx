@@ -12,8 +12,8 @@ from replay._ext.scheduler cimport recheck, shift
 from replay._ext.decisions cimport BOUNCE_BYTES, DIRTY_AFTER_CLEAN, REWRITE_BYTES, UNRECLAIMABLE_PAGE_SECONDS, WB_BOUNCE
 from replay._ext.outcomes cimport change, charge_at, report_pin
 from replay._ext.world cimport (
-    DROP_CLEAN, DROP_DIRTY, File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HELD, PAGE_HOLE, PAGE_RECORDED, PAGE_SKIPPED,
-    Pin, Slot, World, price,
+    DROP_CLEAN, DROP_DIRTY, File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HELD, PAGE_HOLE, PAGE_MAPPED, PAGE_RECORDED,
+    PAGE_SHARED, PAGE_SKIPPED, Pin, Slot, World, price,
 )
 
 
@@ -28,6 +28,8 @@ cdef int take_pin(World* w, int32_t p, bint recorded) except -1 nogil:
     if pin.step >= 0:
         return 0
     pin.step = w.step
+    if pin.region >= 0:
+        w.regions[pin.region].held += 1
     if pin.slot < 0:
         return 0
     file = &w.files[pin.file]
@@ -50,7 +52,8 @@ cdef int take_pin(World* w, int32_t p, bint recorded) except -1 nogil:
         else:
             page.n_short += 1
         page.n_write += pin.write
-        page.holder = p
+        if not w.flags[slot] & PAGE_MAPPED:     # then the holder is who mapped it
+            page.holder = p
     if not file.dax:
         change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, fresh)
     return 0
@@ -85,7 +88,7 @@ cdef int drop_front(World* w, int32_t p, int64_t npages, int how, int op, int32_
 cdef int leave_dirty(World* w, int32_t p, int how, int op, int32_t victim) except -1 nogil:
     cdef Pin* pin = &w.pins[p]
     cdef int64_t extra
-    if how != DROP_CLEAN and pin.slot >= 0:
+    if how != DROP_CLEAN and pin.slot >= 0 and not w.files[pin.file].dax:      # DAX pages are not dirtied by a release
         report_pin(w, DIRTY_AFTER_CLEAN, op, p, HELD_STALE, victim)
         extra = dirty_held(w, pin, how == DROP_DIRTY)
         if how == DROP_DIRTY and pin.region >= 0 and extra != 0:
@@ -111,6 +114,8 @@ cdef int let_go(World* w, int32_t p) except -1 nogil:
     """The pin no longer holds its pages; wake who waited for that."""
     cdef Pin* pin = &w.pins[p]
     cdef File* file
+    if pin.region >= 0:
+        w.regions[pin.region].held -= 1
     if pin.slot < 0:
         pin.step = -1
         return 0
@@ -148,6 +153,7 @@ cdef int uncount(World* w, Pin* pin) except -1 nogil:
         page.n_write -= pin.write
         if page.n_write == 0:
             w.flags[slot] &= ~PAGE_CLEANED
+            w.files[pin.file].loose |= (w.flags[slot] & (PAGE_DIRTY | PAGE_RECORDED)) == PAGE_DIRTY
         if (page.n_long | page.n_short) == 0:
             w.flags[slot] &= ~PAGE_HELD
             gone += 1
@@ -163,7 +169,7 @@ cdef int end_instances(World* w, int32_t file, int64_t lo, int64_t hi, bint hole
         if w.flags[slot] & PAGE_HELD:
             end_held_instance(w, slot)
             gone += 1
-        w.flags[slot] = PAGE_HOLE if hole else w.flags[slot] & PAGE_HOLE
+        w.flags[slot] = PAGE_HOLE if hole else w.flags[slot] & (PAGE_HOLE | PAGE_SHARED)
     if gone > 0:
         if not w.files[file].dax:
             change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, -gone)
@@ -185,8 +191,9 @@ cdef void end_held_instance(World* w, int64_t slot) noexcept nogil:
 
 cdef void dirty_page(World* w, int64_t slot, bint recorded) noexcept nogil:
     """The page turns dirty; `recorded`: in the recording too."""
-    flush_until_now(w, slot)
-    w.flags[slot] = (w.flags[slot] | PAGE_DIRTY) & ~(PAGE_SKIPPED | PAGE_CLEANED | PAGE_HOLE)
+    if recorded:
+        flush_until_now(w, slot)
+    w.flags[slot] = (w.flags[slot] | PAGE_DIRTY) & ~(PAGE_SKIPPED | PAGE_CLEANED | PAGE_HOLE | PAGE_SHARED)
     if recorded:
         w.flags[slot] |= PAGE_RECORDED
 

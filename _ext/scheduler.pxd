@@ -10,6 +10,7 @@ cdef int schedule_next(World* w, int32_t task) except -1 nogil
 cdef bint postpone(World* w, Entry entry) except -1 nogil
 cdef int wait_pages(World* w, int32_t row, int32_t file, int64_t lo, int64_t hi, int look, int op) except -1 nogil
 cdef int wait_pins(World* w, int32_t row, int32_t file, int64_t at, int64_t n, int64_t lo, int64_t hi, int op) except -1 nogil
+cdef int wait_written(World* w, int32_t row, int32_t file, int64_t at, int op) except -1 nogil
 cdef int watch_pages(World* w, int32_t task, int64_t lo, int64_t hi, int look) except -1 nogil
 cdef int wake(World* w, int32_t task) except -1 nogil
 cdef int recheck(World* w, int32_t file) except -1 nogil

@@ -12,7 +12,8 @@ from replay._ext.ops cimport OP_COLLAPSE, OP_PUNCH, OP_REFLINK, OP_TRUNCATE
 from replay._ext.decisions cimport ROLE_APP, ROLE_BREAKER, ROLE_KWORKER
 from replay._ext.outcomes cimport holder_of, stall
 from replay._ext.world cimport (
-    AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, Heap, Task, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, World, fetch, matches,
+    AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, HELD_WRITE, Heap, Task, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, WAIT_WRITTEN, World, clean, fetch,
+    held_to_write, matches,
 )
 
 cdef int64_t FIRST_TIMER = <int64_t>1 << 40      # timers come behind all rows of their instant
@@ -110,7 +111,7 @@ cdef int schedule_next(World* w, int32_t task) except -1 nogil:
     if t.stall_dur > 0 and t.stall_end <= w.rows.ts[row]:
         t.shift -= t.stall_dur
         t.stall_dur = 0
-    if t.shift == 0 and t.stall_dur == 0 and w.main <= row:
+    if t.shift == 0 and t.stall_dur == 0 and t.last < w.main <= row:      # a row that ran early, the main cursor has yet to pass
         t.mode = ATTACHED
         return 0
     return at_row(w, task, row, max(w.now, w.rows.ts[row] + t.shift))
@@ -186,6 +187,25 @@ cdef int wait_pins(World* w, int32_t row, int32_t file, int64_t at, int64_t n, i
     return 1
 
 
+cdef int wait_written(World* w, int32_t row, int32_t file, int64_t at, int op) except -1 nogil:
+    """Go through the pages of the runs (lo, hi) that stand in the arena from `at` to its end, in order, as writeback for
+    integrity does: each is written once it has no write pin. Block the row's task while one has."""
+    cdef Task* t = &w.tasks[w.rows.task[row]]
+    cdef const int32_t* arena = <int32_t*>w.arena.data
+    if at == w.arena.n:
+        return 0
+    t.wait = WAIT_WRITTEN
+    t.wait_lo = at
+    t.wait_hi = w.arena.n
+    t.wait_step = w.step
+    t.watch = arena[at]
+    if not still_unwritten(w, t):
+        t.wait = WAIT_NOTHING
+        return 0
+    block(w, row, file, arena[at], arena[t.wait_hi - 1], op, holder_of(w, file, t.watch, HELD_WRITE))
+    return 1
+
+
 cdef void stop_waiting(World* w, int32_t task) noexcept nogil:
     cdef int32_t i
     w.tasks[task].wait = WAIT_NOTHING
@@ -206,8 +226,25 @@ cdef int wake(World* w, int32_t task) except -1 nogil:
     return at_row(w, task, t.last, w.now)
 
 
+cdef bint still_unwritten(World* w, Task* t) noexcept nogil:
+    cdef const int32_t* arena = <int32_t*>w.arena.data
+    while t.wait_lo < t.wait_hi:
+        while t.watch < arena[t.wait_lo + 1]:
+            if w.slots[t.watch].born < t.wait_step:          # the same page as then
+                if held_to_write(w, t.watch):
+                    return True
+                clean(w, t.watch)
+            t.watch += 1
+        t.wait_lo += 2
+        if t.wait_lo < t.wait_hi:
+            t.watch = arena[t.wait_lo]
+    return False
+
+
 cdef bint still_held(World* w, Task* t) noexcept nogil:
     cdef const int32_t* arena = <int32_t*>w.arena.data
+    if t.wait == WAIT_WRITTEN:
+        return still_unwritten(w, t)
     while t.watch < t.wait_hi:
         if t.wait == WAIT_PAGES:
             if matches(w, t.watch, t.look):

@@ -27,6 +27,7 @@ cdef enum:                 # flags of a page
     PAGE_CLEANED = 32      # written back under a write pin and not dirtied since
     PAGE_HOLE = 64         # its blocks were freed and nothing touched the page since
     PAGE_HELD = 128        # some pin is active: its Slot counts which
+    PAGE_SHARED = 256      # a reflink shares its blocks and nothing was written since
 
 cdef enum:                 # what to look for in a range of pages
     HELD                   # pinned
@@ -37,8 +38,9 @@ cdef enum:                 # what to look for in a range of pages
     HELD_KEPT              # pinned for writing, and dirty only because the policy kept it so
     HELD_TORN              # pinned for writing, and the device may be writing
     HELD_STALE             # cleaned under its write pin
+    HELD_SHARED            # pinned, and its blocks are shared
     MAPPED                 # mapped by the device
-    HOLE
+    NOT_OWN                # no blocks, or shared ones
 
 cdef enum:                 # states of a region
     REGION_NEW
@@ -57,6 +59,7 @@ cdef enum:                 # what a blocked task waits for
     WAIT_NOTHING
     WAIT_PAGES             # no page of a range matches `look`
     WAIT_PINS              # every pin of a list has dropped
+    WAIT_WRITTEN           # every page of a list of runs was written: without a write pin for once, in order
 
 cdef enum:                 # how a pin's pages are left when it drops
     DROP_CLEAN
@@ -152,6 +155,7 @@ cdef struct Pin:
 cdef struct Region:        # an MR, or a long-term pin that belongs to none
     int32_t first          # its pins: region_pins[first : first + n]
     int32_t n
+    int32_t held           # of them active
     int64_t npages
     int32_t task
     int32_t owner          # process
@@ -170,6 +174,7 @@ cdef struct File:
     int32_t n_write
     uint8_t dax
     uint8_t drops_late     # its pages leave the cache at cache_del rows
+    uint8_t loose          # pages without a write pin may be dirty here though the recording shows no write of them
 
 
 cdef struct Task:
@@ -180,7 +185,7 @@ cdef struct Task:
     int64_t op_end         # recorded end of its current layout operation
     int64_t block_first    # start of its current stall, -1 if it is not in one
     int64_t block_last     # start of the current wait in it
-    int64_t wait_lo        # WAIT_PAGES: slots; WAIT_PINS: places in the arena
+    int64_t wait_lo        # WAIT_PAGES: slots; else: places in the arena
     int64_t wait_hi
     int64_t watch          # the first that still holds the task up
     int64_t stall_lo       # what the stall's row will say
@@ -188,6 +193,7 @@ cdef struct Task:
     int32_t stall_op
     int32_t stall_pin
     int32_t wait_file
+    int32_t wait_step      # when the wait began: younger page instances are not waited for
     int32_t op_row
     int32_t last           # last row that ran
     int32_t first          # first row
@@ -329,12 +335,14 @@ cdef inline bint matches(World* w, int64_t slot, int look) noexcept nogil:
     cdef int flags = w.flags[slot]
     if look == MAPPED:
         return (flags & PAGE_MAPPED) != 0
-    if look == HOLE:
-        return (flags & PAGE_HOLE) != 0
+    if look == NOT_OWN:
+        return (flags & (PAGE_HOLE | PAGE_SHARED)) != 0
     if not flags & PAGE_HELD:
         return False
     if look == HELD:
         return True
+    if look == HELD_SHARED:
+        return (flags & PAGE_SHARED) != 0
     if look == HELD_LONG:
         return w.slots[slot].n_long != 0
     if w.slots[slot].n_write == 0:
@@ -352,6 +360,13 @@ cdef inline bint matches(World* w, int64_t slot, int look) noexcept nogil:
     if look == HELD_TORN:
         return w.active or (flags & PAGE_WRITTEN) != 0
     return (flags & (PAGE_DIRTY | PAGE_CLEANED)) == PAGE_CLEANED     # HELD_STALE
+
+
+cdef inline void clean(World* w, int64_t slot) noexcept nogil:
+    """The page was written back."""
+    w.flags[slot] &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
+    if held_to_write(w, slot):
+        w.flags[slot] |= PAGE_CLEANED
 
 
 cdef inline int64_t price(Cost cost, int64_t npages) noexcept nogil:

@@ -1,12 +1,13 @@
 """The `writeback` decision: what happens when a page with a write pin is about to be written.
 
-DAX pages are never written back. An fsync comes before the writes that it starts, so what a policy has kept dirty is
-met there first: the recording, whose kernel had cleaned those pages, need not show a write of them.
+DAX pages are never written back; an fsync flushes the CPU caches behind what CPUs have dirtied. An fsync comes before the
+writes that it starts, so what a policy has kept dirty is met there first: the recording, whose kernel had cleaned those
+pages, need not show a write of them.
 """
 
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint16_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
-from replay._ext.scheduler cimport shift, wait_pages
+from replay._ext.scheduler cimport shift, wait_written
 from replay._ext.decisions cimport (
     BOUNCE_BYTES, FSYNC_MISSES_PINNED, REWRITE_BYTES, TORN_SNAPSHOT, WB_BOUNCE, WB_BOUNCE_SYNC, WB_HOLD, WB_INVALIDATE,
     WB_WHILE_PINNED, WB_WRITE,
@@ -16,18 +17,12 @@ from replay._ext.ops cimport OP_FSYNC, OP_WRITEBACK
 from replay._ext.outcomes cimport charge, report
 from replay._ext.pages cimport flush_until_now
 from replay._ext.world cimport (
-    File, HELD_DIRTY, HELD_KEPT, HELD_MISSED, HELD_TORN, HELD_WRITE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_MAPPED,
-    PAGE_RECORDED, PAGE_SKIPPED, PAGE_WRITTEN, Pin, ROW_OPEN, ROW_SYNC, Rows, Task, World, held_to_write, matches, price,
+    File, HELD_DIRTY, HELD_KEPT, HELD_MISSED, HELD_TORN, HELD_WRITE, PAGE_BYTES, PAGE_DIRTY, PAGE_RECORDED, PAGE_SKIPPED, PAGE_WRITTEN,
+    ROW_OPEN, ROW_SYNC, Rows, Task, World, clean, held_to_write, matches, price, push,
 )
 
 
 # -- one page ---------------------------------------------------------------------------------------------------------
-
-cdef inline void clean(World* w, int64_t slot) noexcept nogil:
-    w.flags[slot] &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
-    if held_to_write(w, slot):
-        w.flags[slot] |= PAGE_CLEANED
-
 
 cdef inline void skip(World* w, int64_t slot) noexcept nogil:
     """The recorded kernel cleaned the page; here it stays dirty and unwritten."""
@@ -60,10 +55,9 @@ cdef int on_wb_start(World* w, int32_t row) except -1 nogil:
     cdef int32_t file = rows.file[row]
     cdef int choice = w.policy.writeback
     cdef bint held = False
-    if hi == lo or w.files[file].dax:
+    if hi == lo or w.files[file].dax or w.tasks[rows.task[row]].retry:
         return 0
     if choice == WB_INVALIDATE:
-        unmap_range(w, file, lo, hi, True)
         return write_invalidated(w, row, lo, hi)
     for slot in range(lo, hi):
         if held_to_write(w, slot):
@@ -88,17 +82,13 @@ cdef int write(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
 
 
 cdef int write_invalidated(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
-    """After the device let go. Short-term pins are no MMU notifier's business: they conflict as under `write`.
-
-    A page that an always active device mapped again at once is dirty again.
-    """
+    """The device lets go before the write and may map the pages again after it, which dirties them again. Short-term pins are
+    no MMU notifier's business: they conflict as under `write`."""
     cdef int64_t slot
-    cdef uint16_t dirty
     report(w, WB_WHILE_PINNED, op_of(w, row), w.rows.file[row], lo, hi, HELD_WRITE, w.rows.task[row])
     for slot in range(lo, hi):
-        dirty = w.flags[slot] & PAGE_DIRTY if w.flags[slot] & PAGE_MAPPED else 0
         clean(w, slot)
-        w.flags[slot] |= dirty
+    unmap_range(w, w.rows.file[row], lo, hi, True)
     return 0
 
 
@@ -106,11 +96,27 @@ cdef int hold(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
     """Background writeback passes over pinned pages; writeback for integrity waits for the last write pin."""
     cdef int64_t slot
     if is_sync(w, row):
-        return wait_pages(w, row, w.rows.file[row], lo, hi, HELD_WRITE, op_of(w, row))
+        return wait_written(w, row, w.rows.file[row], list_runs(w, lo, hi, HELD_WRITE), op_of(w, row))
     for slot in range(lo, hi):
         if held_to_write(w, slot):
             skip(w, slot)
     return 0
+
+
+cdef int64_t list_runs(World* w, int64_t lo, int64_t hi, int look) except -1 nogil:
+    """Put the runs of pages that match into the arena; returns where they begin there."""
+    cdef int64_t at = w.arena.n, slot = lo
+    cdef int32_t edge
+    while slot < hi:
+        if matches(w, slot, look):
+            edge = <int32_t>slot
+            push(&w.arena, &edge, sizeof(edge))
+            while slot < hi and matches(w, slot, look):
+                slot += 1
+            edge = <int32_t>slot
+            push(&w.arena, &edge, sizeof(edge))
+        slot += 1
+    return at
 
 
 cdef int bounce_row(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
@@ -153,18 +159,47 @@ cdef int on_fsync(World* w, int32_t row) except -1 nogil:
     cdef int32_t file = rows.file[row]
     cdef Task* task = &w.tasks[rows.task[row]]
     cdef int64_t lo = 0, hi = 0
-    task.sync_end = INT64_MAX if rows.flags[row] & ROW_OPEN else rows.ts[row] + max(0, rows.dur[row])
-    if file < 0 or w.files[file].dax or w.files[file].n_write == 0 or not pinned_hull(w, row, &lo, &hi):
+    if task.retry:
         return 0
-    if not task.retry:
-        report(w, FSYNC_MISSES_PINNED, OP_FSYNC, file, lo, hi, HELD_MISSED, rows.task[row])
+    task.sync_end = INT64_MAX if rows.flags[row] & ROW_OPEN else rows.ts[row] + max(0, rows.dur[row])
+    if file < 0:
+        return 0
+    if w.files[file].loose:
+        write_loose(w, row)
+    if w.files[file].n_write == 0 or not pinned_hull(w, row, &lo, &hi):
+        return 0
+    report(w, FSYNC_MISSES_PINNED, OP_FSYNC, file, lo, hi, HELD_MISSED, rows.task[row])
+    if w.files[file].dax:
+        clean_dirty(w, lo, hi)
+        return 0
     if w.policy.writeback == WB_HOLD:
-        return wait_pages(w, row, file, lo, hi, HELD_DIRTY, OP_FSYNC)
+        return wait_written(w, row, file, list_runs(w, lo, hi, HELD_DIRTY), OP_FSYNC)
     if w.policy.writeback == WB_BOUNCE or w.policy.writeback == WB_BOUNCE_SYNC:
         return bounce_kept(w, row, lo, hi)
     if w.policy.writeback == WB_WRITE:
         return write_kept(w, row, lo, hi)
     return 0
+
+
+cdef void clean_dirty(World* w, int64_t lo, int64_t hi) noexcept nogil:
+    cdef int64_t slot
+    for slot in range(lo, hi):
+        if w.flags[slot] & PAGE_DIRTY:
+            clean(w, slot)
+
+
+cdef void write_loose(World* w, int32_t row) noexcept nogil:
+    """This fsync also writes pages without a write pin that are dirty though the recording does not show them written."""
+    cdef File* file = &w.files[w.rows.file[row]]
+    cdef int64_t lo = file.slot, hi = file.slot + file.nslots, slot
+    cdef int look = PAGE_DIRTY if file.dax else PAGE_DIRTY | PAGE_RECORDED
+    if w.rows.nslots[row] > 0:
+        lo, hi = w.rows.slot[row], w.rows.slot[row] + w.rows.nslots[row]
+    else:
+        file.loose = False
+    for slot in range(lo, hi):
+        if w.flags[slot] & look == PAGE_DIRTY and not held_to_write(w, slot):
+            clean(w, slot)
 
 
 cdef int write_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:

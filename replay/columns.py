@@ -180,7 +180,7 @@ def _pins_and_regions(
         "pin_preexisting": _flags(pins, "preexisting"),
     }, {
         "region_task": np.append(_task_numbers(mrs, tids), task[alone]).astype(np.int32),
-        "region_device": np.append(device, np.full(len(alone), -1)).astype(np.int32),
+        "region_device": np.append(device, -2 - np.arange(len(alone))).astype(np.int32),
         "region_write": np.append(_flags(mrs, "write"), write[alone]).astype(np.uint8),
     }
 

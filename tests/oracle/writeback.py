@@ -1,0 +1,113 @@
+"""Decision `writeback`: a page is about to be written, and a device may write it at the same time."""
+
+from __future__ import annotations
+
+from oracle.device import invalidate
+from oracle.pinning import clean
+from oracle.state import FOREVER, PAGE_BYTES, Event, Page, Task, World
+
+
+def writeback(world: World, task: Task, event: Event) -> None:
+    """What the recorded kernel wrote. DAX has nothing to write back."""
+    if event["file"] in world.dax:
+        return
+    inside = event["ts"] < task.sync_until
+    sync = bool(event.get("sync")) or inside
+    op = "fsync" if inside else "writeback"
+    pages = [world.page(event["file"], event["index"] + n) for n in range(event.get("npages") or 1)]
+    decision = world.policy.writeback
+    waiting = [page for page in pages if page.written_by()] if decision == "hold" and sync else []
+    copies = 0
+    for page in pages:
+        if not page.written_by():
+            clean(page)
+        elif waiting:
+            continue
+        elif decision in ("write", "invalidate"):
+            world.conflict("wb_while_pinned", page.file, 1)
+            clean(page)
+        elif decision == "bounce" or (decision == "bounce_sync" and sync):
+            copies += 1
+            bounce(world, page)
+        else:
+            page.dirty = page.skipped = True
+            page.recorded_dirty = False
+    write_when_free(world, task, event, waiting, op)
+    if decision == "invalidate":
+        invalidate(world, task, pages, again=True)
+    if copies:
+        task.shift += world.ns("bounce.copy", copies)
+
+
+def write_when_free(world: World, task: Task, event: Event, left: list[Page], op: str) -> None:
+    """Writeback for integrity goes through its pages in order and waits at each for its write pins to drop."""
+    if left:
+        world.sleep(task, event, op, lambda: pass_free(left))
+
+
+def pass_free(left: list[Page]) -> bool:
+    while left and not (left[0].in_file and left[0].written_by()):
+        clean(left.pop(0))
+    return not left
+
+
+def bounce(world: World, page: Page) -> None:
+    """Write a copy, which is torn if the device writes meanwhile. The page stays dirty."""
+    if world.always_active or page.device_wrote:
+        world.conflict("torn_snapshot", page.file, 1)
+    world.costs["bounce_bytes"] += PAGE_BYTES
+    page.dirty = True
+    page.recorded_dirty = page.skipped = page.device_wrote = False
+    page.bounced_at = world.now
+    if world.policy.writeback == "bounce" and world.ns("writeback.interval"):
+        flush_later(world, page, world.now)
+
+
+def flush_later(world: World, page: Page, since: int) -> None:
+    """The flusher wakes every interval from the trace's beginning, and writes what is old enough."""
+    interval, expire = world.ns("writeback.interval"), world.ns("writeback.expire")
+    wakes = -(-(since - world.first + expire) // interval)
+    when = world.first + wakes * interval
+    if when == since:
+        when += interval
+    began = page.bounced_at
+
+    def flush() -> None:
+        if page.bounced_at == began and page.kept() and page.written_by() and world.now < world.end:
+            world.costs["bounce_bytes"] += PAGE_BYTES
+            world.costs["rewrite_bytes"] += PAGE_BYTES
+            flush_later(world, page, when)
+
+    world.timer(when, flush)
+
+
+def fsync(world: World, task: Task, event: Event) -> None:
+    """What is clean although the device wrote it is missed. What the policy kept dirty is met here, before what was recorded."""
+    file, first = event["file"], event.get("index") or 0
+    npages = event.get("npages") if event.get("index") is not None else None
+    task.sync_until = FOREVER if "dur" in event and event["dur"] is None else event["ts"] + (event.get("dur") or 0)
+    pages = world.here(file, first, npages)
+    decision = world.policy.writeback
+    for page in pages:
+        if page.written_by() and not page.dirty and (page.device_wrote or (world.always_active and page.cleaned)):
+            world.conflict("fsync_misses_pinned", file, 1)
+    if file in world.dax:  # the caches behind what CPUs dirtied are flushed
+        for page in pages:
+            if page.dirty:
+                clean(page)
+        return
+    if decision == "hold":
+        write_when_free(world, task, event, [page for page in pages if page.dirty and page.written_by()], "fsync")
+    copies = 0
+    for page in pages:
+        if page.kept() and not page.written_by():
+            clean(page)
+        elif page.kept() and decision == "write":
+            world.conflict("wb_while_pinned", file, 1)
+            clean(page)
+        elif page.kept() and decision in ("bounce", "bounce_sync"):
+            world.costs["rewrite_bytes"] += 0 if page.skipped else PAGE_BYTES
+            copies += 1
+            bounce(world, page)
+    if copies:
+        task.shift += world.ns("bounce.copy", copies)
