@@ -1,11 +1,11 @@
 -- Where policy and device met: conflicts by class and operation, with the worst file and who held its pins.
 --
--- Question: Which operations meet pinned pages, and who or what is responsible for the pin? Jan Kara, 6 June 2019: "there's
---   no trace that you're responsible for the pinned page anymore".
--- Source: design model section 5; questions 2, 11 and 15.
+-- Question: Which operations meet pinned pages, and who is responsible for the pin?
+-- Source: Jan Kara, 6 June 2019: "there's no trace that you're responsible for the pinned page anymore".
 -- Parameter trace VARCHAR = NULL: only runs on this trace.
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
 -- Parameter limit BIGINT = 100: at most so many rows of each policy.
+-- Tables: conflicts _runs _tasks
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
@@ -19,23 +19,17 @@
 -- Column worst_file "worst file": The file with the most pages.
 -- Column holder "held by": Who owns most of the pinned pages, as name/thread id.
 -- Column first_ts [ts] "first at/s": The first one, on the trace's clock.
-WITH chosen AS (
-  SELECT run, settings, position
-  FROM _labels
-  WHERE ($trace::VARCHAR IS NULL OR trace = $trace)
-    AND ($policy::VARCHAR IS NULL OR policy = $policy)
-),
-by_file_and_holder AS (
+WITH by_file_and_holder AS (
   SELECT
-    policy, settings, position, risk, class, op, file,
-    coalesce(comm, '?') || '/' || culprit_tid AS holder,
+    conflicts.policy, settings, position, risk, class, op, file,
+    coalesce(name, '?/' || culprit_tid) AS holder,
     count(*) AS conflicts,
     sum(npages) AS pages,
     sum(bytes) AS bytes,
     min(ts) AS first_ts
   FROM conflicts
-  JOIN chosen USING (run)
-  LEFT JOIN tasks ON tasks.trace = conflicts.trace AND tasks.tid = culprit_tid
+  JOIN _runs USING (run)
+  LEFT JOIN _tasks ON _tasks.trace = conflicts.trace AND tid = culprit_tid
   GROUP BY ALL
 )
 SELECT
@@ -53,5 +47,6 @@ SELECT
   min(part.first_ts) AS first_ts
 FROM by_file_and_holder AS part
 GROUP BY policy, settings, position, risk, class, op
-QUALIFY row_number() OVER (PARTITION BY policy, settings ORDER BY sum(part.pages) DESC, class, op) <= $limit
-ORDER BY position, policy, settings, sum(part.pages) DESC, class, op
+QUALIFY row_number() OVER (PARTITION BY policy, settings ORDER BY sum(part.pages) DESC, class, op)
+  <= coalesce(getvariable('limit')::BIGINT, 100)
+ORDER BY position, policy, settings, sum(part.pages) DESC, class, op;

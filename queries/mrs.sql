@@ -1,12 +1,13 @@
 -- RDMA memory regions: owner, file, size, life, and what would happen to them.
 --
--- Question: Which registrations get in the way, and which would a policy refuse or revoke? Jan Kara, 11 Feb 2019: hardware
---   without on-demand paging "has only one big kill-everything call".
--- Source: questions 7 and 21.
+-- Question: Which registrations get in the way, and which would a policy refuse or revoke?
+-- Source: the closing rule of the topic's first mail: hardware that cannot revoke stays away from DAX file systems.
 -- Parameter trace VARCHAR = NULL: only this trace.
 -- Parameter limit BIGINT = 100: at most so many rows of each trace.
+-- Needs mr_reg from gup:ib_umem_get: only registrations make memory regions.
+-- Tables: mrs refusals revocations _traces
 --
--- Column trace: The trace's id.
+-- Column source "trace": The trace's source file.
 -- Column mr: The memory region.
 -- Column owner: Who registered it, as name/thread id.
 -- Column device: RDMA device.
@@ -20,7 +21,7 @@
 -- Column refused_by "refused by": Policies, of those that were run, that refuse it.
 -- Column revoked_by "revoked by": Policies, of those that were run, that revoke it.
 SELECT
-  mrs.trace,
+  source,
   mrs.mr,
   coalesce(mrs.comm, '?') || '/' || mrs.tid AS owner,
   device,
@@ -34,13 +35,12 @@ SELECT
   coalesce(refused_by, '') AS refused_by,
   coalesce(revoked_by, '') AS revoked_by
 FROM mrs
-JOIN traces USING (trace)
+JOIN _traces USING (trace)
 LEFT JOIN (
   SELECT trace, mr, string_agg(DISTINCT policy, ' ' ORDER BY policy) AS refused_by FROM refusals GROUP BY trace, mr
 ) AS refused ON refused.trace = mrs.trace AND refused.mr = mrs.mr
 LEFT JOIN (
   SELECT trace, mr, string_agg(DISTINCT policy, ' ' ORDER BY policy) AS revoked_by FROM revocations GROUP BY trace, mr
 ) AS revoked ON revoked.trace = mrs.trace AND revoked.mr = mrs.mr
-WHERE $trace::VARCHAR IS NULL OR mrs.trace = $trace
-QUALIFY row_number() OVER (PARTITION BY mrs.trace ORDER BY mrs.mr) <= $limit
-ORDER BY mrs.trace, mrs.mr
+QUALIFY row_number() OVER (PARTITION BY mrs.trace ORDER BY mrs.mr) <= coalesce(getvariable('limit')::BIGINT, 100)
+ORDER BY source, mrs.trace, mrs.mr;

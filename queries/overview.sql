@@ -1,11 +1,10 @@
 -- What each policy would have done to these traces.
 --
--- Question: What would each of the four least-bad options, and those proposed since, cost this workload? Asked in the
---   LSF/MM 2019 thread on RDMA and file systems; nobody there could say.
--- Source: design model sections 1, 5 and 6; Jason Gunthorpe, 6 Feb 2019: "without data corruption, random process kills
---   or random communication failures".
+-- Question: What would each of the four least-bad options, and those proposed since, cost this workload?
+-- Source: the LSF/MM 2019 thread on RDMA and file systems, where nobody could say.
 -- Parameter trace VARCHAR = NULL: only runs on this trace.
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
+-- Tables: conflicts stalls costs _runs
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
@@ -50,13 +49,7 @@
 -- Column pressure_pages [pages] "pressure/pages": Pages of the conflicts of risk pressure.
 -- Column odp_faults [count] "ODP/faults": Device page faults.
 -- Column odp_invalidations [count] "ODP/invalidations": Ranges unmapped from devices.
-WITH chosen AS (
-  SELECT run, policy, settings, trace, position
-  FROM _labels
-  WHERE ($trace::VARCHAR IS NULL OR trace = $trace)
-    AND ($policy::VARCHAR IS NULL OR policy = $policy)
-),
-conflict_sums AS (
+WITH conflict_sums AS (
   SELECT
     run,
     sum(npages) FILTER (risk = 'corruption') AS at_risk_pages,
@@ -129,9 +122,9 @@ SELECT
   coalesce(sum(pressure_pages), 0)::BIGINT AS pressure_pages,
   coalesce(sum(odp_faults), 0)::BIGINT AS odp_faults,
   coalesce(sum(odp_invalidations), 0)::BIGINT AS odp_invalidations
-FROM chosen
+FROM _runs
 LEFT JOIN conflict_sums USING (run)
 LEFT JOIN stall_sums USING (run)
 LEFT JOIN cost_sums USING (run)
 GROUP BY policy, settings, position
-ORDER BY position, policy, settings
+ORDER BY position, policy, settings;

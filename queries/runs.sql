@@ -1,10 +1,11 @@
 -- Replays in the store, one line each.
 --
 -- Question: What has been replayed, with which parameters, and what came of it in a word?
--- Source: design model section 9.
+-- Source: anyone who has just replayed.
 -- Parameter runs VARCHAR = NULL: only these runs, as ids with spaces between.
 -- Parameter trace VARCHAR = NULL: only runs on this trace.
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
+-- Tables: conflicts stalls traces _runs
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
@@ -17,7 +18,7 @@
 -- Column total_ns [ns] "total": All waits together.
 -- Column run: The run's id.
 SELECT
-  _labels.policy,
+  _runs.policy,
   settings,
   source,
   coalesce(at_risk_bytes, 0)::BIGINT AS at_risk_bytes,
@@ -27,7 +28,7 @@ SELECT
   coalesce(longest_open, false) AS longest_open,
   coalesce(total_ns, 0)::BIGINT AS total_ns,
   run
-FROM _labels
+FROM _runs
 JOIN traces USING (trace)
 LEFT JOIN (
   SELECT
@@ -47,7 +48,5 @@ LEFT JOIN (
   FROM stalls
   GROUP BY run
 ) USING (run)
-WHERE ($runs::VARCHAR IS NULL OR list_contains(string_split($runs, ' '), run))
-  AND ($trace::VARCHAR IS NULL OR trace = $trace)
-  AND ($policy::VARCHAR IS NULL OR policy = $policy)
-ORDER BY source, trace, position, _labels.policy, settings, run
+WHERE getvariable('runs')::VARCHAR IS NULL OR list_contains(string_split(getvariable('runs')::VARCHAR, ' '), run)
+ORDER BY source, trace, position, _runs.policy, settings, run;

@@ -128,8 +128,8 @@ def report(
 
     Without a name: the overview, which compares policies.
     """
-    from replay.commands import list_reports
-    from replay.commands import report as command
+    from replay.reporting import list_reports
+    from replay.reporting import report as command
 
     if every:
         list_reports(form.value, output)

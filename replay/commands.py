@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replay.console import Bar, put, say, show, show_rows
 from replay.errors import ReplayError, UsageError
 from replay.render import Format
-from replay.store import Entry, Store
+from replay.store import Store
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from replay.session import Session
-
-# Parameters of reports that the command line offers.
-_OPTIONS = ("policy", "trace", "limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,84 +95,6 @@ def _show_runs(session: Session, done: Sequence[str], form: Format, output: str 
         say("compare them: replay report")
     else:
         show(table, form, output)
-
-
-def report(store_path: str, name: str, values: Mapping[str, str | int | None], form: Format, output: str | None) -> None:
-    """Run a report; as text it says what it is about and how far to trust it."""
-    from replay import reports
-    from replay.session import Session
-    from replay.summary import caveats, subject
-
-    wanted = reports.load(name)
-    store = Store(store_path)
-    entry = store.resolve_trace(str(values["trace"])) if values.get("trace") is not None else None
-    traces = [entry] if entry else store.traces()
-    if wanted.about_runs:
-        traces = _with_runs(store, traces, values.get("policy"))
-    with Session(store) as session:
-        table = reports.run(session, wanted, {**values, "trace": entry.id if entry else None})
-    notes = [*_uneven(table), *caveats(traces), *_next_steps(name)]
-    if form == "table" and output is None:
-        put(f"{wanted.title}.\n{subject(traces)}\n\n{reports.as_text(wanted, table)}\n" + "".join(f"{note}\n" for note in notes))
-        return
-    show(table, form, output)
-    for note in notes:
-        say(note)
-
-
-def _with_runs(store: Store, traces: Sequence[Entry], policy: object) -> list[Entry]:
-    """Of these traces those that were replayed (under this policy); UsageError or a hint where there are none."""
-    runs = store.runs()
-    if not runs:
-        raise ReplayError("nothing has been replayed yet", where=str(store.path), hint="first: replay run")
-    if policy is not None:
-        known = sorted({str(entry.row["policy"]) for entry in runs})
-        if policy not in known:
-            raise _unknown_policy(str(policy), known)
-    replayed = {entry.row["trace"] for entry in runs if policy is None or entry.row["policy"] == policy}
-    found = [entry for entry in traces if entry.id in replayed]
-    if not found:
-        raise ReplayError("this trace has not been replayed yet", where=str(store.path), hint="first: replay run --trace TRACE")
-    return found
-
-
-def _unknown_policy(policy: str, known: Sequence[str]) -> ReplayError:
-    from replay.policies import find_policy
-
-    find_policy(policy)  # a name that does not exist is refused there, with the nearest one
-    return ReplayError(
-        f"policy '{policy}' has not been replayed yet", hint=f"first: replay run --policy {policy}; so far: {', '.join(known)}"
-    )
-
-
-def _uneven(table: pa.Table) -> list[str]:
-    """A warning where policies cannot be compared, since they were run on different numbers of traces."""
-    if "traces" not in table.column_names or len(set(table["traces"].to_pylist())) < 2:
-        return []
-    return ["Not every policy was run on every trace: compare within one trace (--trace), or run the others (replay run)."]
-
-
-def _next_steps(name: str) -> list[str]:
-    if name != "overview":
-        return []
-    return [
-        "What each policy decides: replay policies. Details: replay report conflicts | stalls | pins | mrs [--policy NAME].",
-        "Other assumptions: replay run --policy lease --param lease.app=50ms, then replay report again.",
-    ]
-
-
-def list_reports(form: Format, output: str | None) -> None:
-    """All reports with their titles and parameters."""
-    import pyarrow as pa
-
-    from replay import reports
-
-    rows = []
-    for name in reports.names():
-        found = reports.load(name)
-        options = " ".join(f"--{parameter.name}" for parameter in found.parameters if parameter.name in _OPTIONS)
-        rows.append({"report": name, "title": found.title, "options": options})
-    show(pa.Table.from_pylist(rows), form, output)
 
 
 def sql(store_path: str, query: str | None, form: Format, output: str | None, limit: int | None) -> None:

@@ -24,6 +24,8 @@ def quantity(value: object, unit: str) -> str:
     if unit == "share":
         # Nothing short of all may read as 1.
         return "1" if value == 1 else f"{min(value, 0.999999):.6f}"
+    if unit == "percent":
+        return f"{min(max(value, 0.001), 0.999):.1%}" if 0 < value < 1 else f"{value:.0%}"
     return number(value) if unit else str(value)
 
 

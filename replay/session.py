@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from replay.errors import ReplayError, StoreError, UsageError
 from replay.store import Store
-from replay.views import declared_views, internal_views, quote, raw_views
+from replay.views import declared_views, identifier, internal_views, quote, raw_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -112,11 +112,15 @@ class Session:
             self._complete_catalog()
             return run()
 
-    def columns(self, query: str, params: Mapping[str, object]) -> list[tuple[str, str]]:
+    def set_variables(self, values: Mapping[str, str | int | None]) -> None:
+        """What getvariable(NAME) gives in later queries; None is NULL, as for a name that was never set."""
+        for name, value in values.items():
+            self._connection.execute(f"SET VARIABLE {identifier(name)} = $1", [value])
+
+    def columns(self, query: str) -> list[tuple[str, str]]:
         """Names and types of what a query gives, without running it."""
         self._define_named(query)
-        described = self._connection.execute(f"DESCRIBE {query}", dict(params)).fetchall()
-        return [(row[0], row[1]) for row in described]
+        return [(row[0], row[1]) for row in self._connection.execute(f"DESCRIBE {query}").fetchall()]
 
     def _define_named(self, query: str) -> None:
         """Make the views that a query may name, and those that they are made of."""

@@ -24,6 +24,12 @@ _SQL_TYPES = {
     "bool": "BOOLEAN",
     "string": "VARCHAR",
 }
+# Raw tables that reports read, where a trace has them, with the fields that they need: as empty views where none has.
+REPORTED_RAW = {
+    "ext4:ext4_unlink_enter": ("dev", "ino", "size"),
+    "ext4:ext4_evict_inode": ("dev", "ino", "nlink"),
+    "iomap:iomap_dio_invalidate_fail": ("dev", "ino", "offset", "length"),
+}
 _TRACE_COLUMN = Column("trace", "string", "The trace's id, as in table traces.")
 _RAW_DOCS = {
     "trace": "The trace's id, as in table traces.",
@@ -49,7 +55,7 @@ class View:
     def comments(self) -> Iterator[str]:
         yield f"COMMENT ON VIEW {self.name} IS {quote(self.doc)}"
         for name, doc in self.columns.items():
-            yield f"COMMENT ON COLUMN {self.name}.{_identifier(name)} IS {quote(doc)}"
+            yield f"COMMENT ON COLUMN {self.name}.{identifier(name)} IS {quote(doc)}"
 
 
 def quote(text: str) -> str:
@@ -106,9 +112,10 @@ def _from_file(name: str) -> str:
 
 
 def raw_views(store: Store, *, glob: bool = False) -> list[View]:
-    """One view per tracepoint of any trace: raw_<system>_<event>. Its files are named one by one, or by patterns if `glob`."""
-    files: dict[str, list[str]] = {}
-    events: dict[str, str] = {}
+    """One view per tracepoint of any trace, and of REPORTED_RAW: raw_<system>_<event>. Files are named one by one, or by
+    patterns if `glob`."""
+    events = {raw_view_name(*event.split(":")): event for event in REPORTED_RAW}
+    files: dict[str, list[str]] = {name: [] for name in events}
     for entry in store.traces():
         folder = store.path.absolute() / "traces" / "trace=*" if glob else entry.path.absolute()
         for raw in entry.manifest.get("raw", ()):
@@ -125,7 +132,12 @@ def raw_views(store: Store, *, glob: bool = False) -> list[View]:
 
 def _raw_view(name: str, event: str, files: list[str]) -> View:
     # The fields of an event differ by kernel: unite by name. That opens every file, which declared tables do not need.
-    select = f"SELECT trace, * EXCLUDE (trace) FROM {_trace_files(files, ', union_by_name=true')}"
+    select = f"SELECT trace, * EXCLUDE (trace) FROM {_trace_files(files, ', union_by_name=true')}" if files else ""
+    if event in REPORTED_RAW:
+        fields = ", ".join(f"NULL::BIGINT AS {identifier(field)}" for field in REPORTED_RAW[event])
+        common = "NULL::VARCHAR AS trace, NULL::BIGINT AS seq, NULL::BIGINT AS ts, NULL::INTEGER AS cpu, '' AS buffer"
+        empty = f"SELECT {common}, {fields} WHERE false"
+        select = f"{empty} UNION ALL BY NAME {select}" if files else empty
     return View(name, select, f"Records of {event}, every field as the trace has it.", _RAW_DOCS)
 
 
@@ -149,10 +161,10 @@ def _members(store: Store | None, table: Table, traces: Sequence[Entry], runs: S
 def _declared_view(table: Table, files: list[str], from_folder: bool) -> View:
     docs = {column.name: f"{column.doc} [{column.unit}]" if column.unit else column.doc for column in table.columns}
     if files:
-        names = ", ".join(_identifier(column.name) for column in table.columns)
+        names = ", ".join(identifier(column.name) for column in table.columns)
         source = _trace_files(files) if from_folder else f"read_parquet({_list(files)}, hive_partitioning=false)"
         return View(table.name, f"SELECT {names} FROM {source}", table.doc, docs)
-    empty = ", ".join(f"NULL::{_SQL_TYPES[column.type]} AS {_identifier(column.name)}" for column in table.columns)
+    empty = ", ".join(f"NULL::{_SQL_TYPES[column.type]} AS {identifier(column.name)}" for column in table.columns)
     return View(table.name, f"SELECT {empty} WHERE false", table.doc, docs)
 
 
@@ -164,5 +176,5 @@ def _list(files: list[str]) -> str:
     return "[" + ", ".join(map(quote, files)) + "]"
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

@@ -55,7 +55,8 @@ def test_policy_file_and_python_of_the_readme_work(tmp_path: Path) -> None:
         subprocess.run([sys.executable, *command], cwd=tmp_path, check=True, timeout=60)
 
 
-def test_the_readme_names_every_command_and_policy() -> None:
+def test_the_readme_names_every_command_policy_and_report() -> None:
+    from replay import reports
     from replay.cli import app
     from replay.policies import BUILTIN
 
@@ -65,6 +66,8 @@ def test_the_readme_names_every_command_and_policy() -> None:
         assert f"replay {command.callback.__name__}" in text
     for policy in BUILTIN:
         assert policy.name in text
+    for report in reports.names():
+        assert f"`{report}`" in text
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from replay import reports
 from replay.parquet import write_table
+from replay.policies import BY_NAME
 from replay.schema import RUN_TABLES, TRACE_TABLES
+from replay.session import Session
 from replay.store import Entry, Store
 
 Rows = Sequence[Mapping[str, Any]]
@@ -33,6 +37,7 @@ def add_trace(
     tables: Mapping[str, Rows] | None = None,
     raw: Mapping[tuple[str, str], pa.Table] | None = None,
     losses: Rows = (),
+    found: Mapping[str, Any] | None = None,
     **row: Any,
 ) -> Entry:
     """A committed trace; tables that are not given are empty."""
@@ -52,7 +57,7 @@ def add_trace(
                     {"system": system, "event": event, "file": f"{system}.{event}.parquet", "rows": rows.num_rows}
                     for (system, event), rows in raw.items()
                 ],
-                "found": {**EMPTY_FOUND, "losses": list(losses)},
+                "found": {**EMPTY_FOUND, "losses": list(losses), **(found or {})},
             }
         )
     entry = store.find("traces", trace)
@@ -61,13 +66,14 @@ def add_trace(
 
 
 def add_run(store: Store, run: str, policy: str, trace: str = TRACE, params: str = "{}", tables: Mapping[str, Rows] | None = None) -> Entry:
-    """A committed run; rows need no run, policy and trace."""
+    """A committed run; rows need no run, policy and trace. A built-in policy has its decisions."""
     own = {"run": run, "policy": policy, "trace": trace}
+    decisions = json.dumps(BY_NAME[policy].decisions() if policy in BY_NAME else {})
     with store.stage("runs", run) as stage:
         for table in RUN_TABLES:
             rows = [{**own, **row} for row in (tables or {}).get(table.name, ())]
             write_table(stage.path / f"{table.name}.parquet", _table(table.arrow_schema(), rows))
-        stage.commit({"row": {**own, "params": params, "decisions": "{}", "engine": "1"}})
+        stage.commit({"row": {**own, "params": params, "decisions": decisions, "engine": "1"}})
     entry = store.find("runs", run)
     assert entry is not None
     return entry
@@ -75,3 +81,10 @@ def add_run(store: Store, run: str, policy: str, trace: str = TRACE, params: str
 
 def _table(schema: pa.Schema, rows: Rows) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+
+
+def answer(store: Store, report: str, **values: str | int | None) -> list[dict[str, Any]]:
+    """The rows of a report."""
+    with Session(store) as session:
+        rows: list[dict[str, Any]] = reports.run(session, reports.load(report), values).to_pylist()
+        return rows
