@@ -86,6 +86,7 @@ cdef class AddressSpaces:
     cdef Group *groups
     cdef size_t groups_used
     cdef size_t groups_capacity
+    cdef size_t copied        # segments of one space to another
 
     cdef int32_t new_space(self, int32_t parent) except -1 nogil
     cdef int32_t _new_group(self) except -1 nogil

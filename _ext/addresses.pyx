@@ -11,6 +11,10 @@ from libc.string cimport memmove
 from replay._ext.hashing cimport room
 
 
+cdef enum:
+    MOST_COPIED = 0x200000
+
+
 cdef size_t _after(Segments *segments, uint64_t addr) noexcept nogil:
     """Position of the first segment that ends after `addr`."""
     cdef size_t low = 0, high = segments.used, middle
@@ -93,8 +97,12 @@ cdef class AddressSpaces:
         return 0
 
     cdef int copy_base(self, int32_t space, int32_t parent) except -1 nogil:
-        """A process that is known to be a fork of `parent` starts with a copy of its mappings."""
+        """A process that is known to be a fork of `parent` starts with a copy of its mappings; past MOST_COPIED without, so that n forks
+        of n mappings do not take n * n: then it only inherits, which is less sure."""
         cdef size_t i
+        self.copied += self.spaces[parent].base.used + self.spaces[parent].own.used
+        if self.copied > MOST_COPIED:
+            return 0
         for i in range(self.spaces[parent].base.used):
             _replace(&self.spaces[space].base, self.spaces[parent].base.items[i])
         for i in range(self.spaces[parent].own.used):
@@ -107,7 +115,8 @@ cdef class AddressSpaces:
         cdef size_t i
         cdef int32_t fresh = self.new_space(-1)
         self.groups[self.spaces[fresh].group].executed = 1
-        for i in range(self.spaces[space].own.used if mapped else 0):
+        self.copied += self.spaces[space].own.used if mapped else 0
+        for i in range(self.spaces[space].own.used if mapped and self.copied <= MOST_COPIED else 0):
             self.map_range(fresh, self.spaces[space].own.items[i])
         return fresh
 

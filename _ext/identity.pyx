@@ -112,6 +112,7 @@ def feed(
     cdef Record record
     cdef Py_ssize_t i, at
     cdef size_t before
+    state.records += order.shape[0]
     with nogil:
         for i in range(order.shape[0]):
             at = order[i]

@@ -25,6 +25,8 @@ cdef class PerfRecords:
     cdef readonly RowGroups groups
     cdef Layout *layouts
     cdef int32_t layout_count
+    cdef const int32_t[::1] id_layouts       # one for each place of the id
+    cdef const int32_t[::1] trailer_layouts
     cdef Side *sides
     cdef bint same_trailers
     cdef bint big_endian

@@ -103,6 +103,11 @@ def outline(const uint8_t[::1] data not None, *, bint big_endian=False):
         free(found)
 
 
+cdef first_of(list places):
+    """The first layout of each place of an id, of which there are a handful, however many events; a negative one is none."""
+    return np.array(sorted({place: number for number, place in reversed(list(enumerate(places))) if place[0] >= 0}.values()), np.int32)
+
+
 cdef class PerfRecords:
     def __cinit__(self, list layouts, list sides, list need_bytes, *, bint same_trailers, bint big_endian=False):
         """layouts: for each event a dict of struct Layout and its ids; sides: for each type below KINDS a tuple of struct Side."""
@@ -125,6 +130,8 @@ cdef class PerfRecords:
             for number in told["ids"]:
                 if get(&self.layout_of, number, 0) < 0:
                     put(&self.layout_of, number, 0, i)
+        self.id_layouts = first_of([told["head"][:1] for told in layouts])
+        self.trailer_layouts = first_of([(told["trailer"][0], told["trailer_bytes"]) for told in layouts])
         for i, (group, trailer_group, time_at) in enumerate(sides):
             for j in (group, trailer_group):
                 if j >= 0:
@@ -358,9 +365,9 @@ cdef class PerfRecords:
         cdef int32_t i, at, before = -1
         cdef int64_t found
         cdef uint64_t number
-        for i in range(self.layout_count):
-            at = self.layouts[i].id_at
-            if at < 0 or at == before or <int64_t>size - at < 8:
+        for i in range(self.id_layouts.shape[0]):
+            at = self.layouts[self.id_layouts[i]].id_at
+            if <int64_t>size - at < 8:
                 continue
             before = at
             number = word_64(record + at, self.big_endian)
@@ -376,21 +383,20 @@ cdef class PerfRecords:
         return -1
 
     cdef int32_t layout_of_trailer(self, const uint8_t *record, uint32_t size) noexcept nogil:
-        cdef int32_t i, at, before = -1
+        cdef int32_t i
+        cdef uint32_t behind
         cdef int64_t found
+        cdef const Layout *layout
         if self.same_trailers:
             return 0
-        for i in range(self.layout_count):
-            if self.layouts[i].trailer_id_at < 0 or size < self.layouts[i].trailer_bytes:
-                continue
-            at = <int32_t>(size - self.layouts[i].trailer_bytes) + self.layouts[i].trailer_id_at
-            if at == before:
-                continue
-            before = at
-            found = get(&self.layout_of, word_64(record + at, self.big_endian), 0)
-            if found >= 0 and self.layouts[found].trailer_id_at >= 0:
-                if self.layouts[found].trailer_bytes - self.layouts[found].trailer_id_at == size - at:
-                    return <int32_t>found
+        for i in range(self.trailer_layouts.shape[0]):
+            layout = &self.layouts[self.trailer_layouts[i]]
+            behind = layout.trailer_bytes - layout.trailer_id_at
+            if size >= layout.trailer_bytes:
+                found = get(&self.layout_of, word_64(record + size - behind, self.big_endian), 0)
+                if found >= 0 and self.layouts[found].trailer_id_at >= 0:
+                    if self.layouts[found].trailer_bytes - self.layouts[found].trailer_id_at == behind:
+                        return <int32_t>found
         return 0
 
 

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from replay._ext.addresses cimport (
     MAP_ANONYMOUS,
+    MAP_NONE,
     MAP_PRIVATE_FILE,
     MAP_SHARED_FILE,
     SOURCE_UNRESOLVED,
@@ -185,6 +186,10 @@ cdef int _pin_pages(State state, Task *task, Record *record, uint64_t addr, int6
         found = _look_up(state, task, addr, end, flags)
         addr = min(found.end, end)
         while addr < end:
+            if not state.afford():
+                found.key, found.index, found.kind, found.source = -1, -1, MAP_NONE, SOURCE_UNRESOLVED
+                addr = end
+                break
             following = _look_up(state, task, addr, end, flags)
             if following.kind != found.kind or following.source != found.source or following.key != found.key:
                 break

@@ -114,6 +114,11 @@ cdef int remote(State state, Record *record) except -1 nogil:
             row.npages = _touched(iova, row.value)
         left -= row.value
         iova = end
+        if left > 0 and not state.afford():
+            state.counts[COUNT_REMOTE_UNRESOLVED] += 1
+            row = state.emit(record, op)
+            row.mr, row.value, row.source = hit.region, left, SOURCE_UNRESOLVED
+            return 0
     return 0
 
 

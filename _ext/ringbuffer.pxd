@@ -39,6 +39,7 @@ cdef class RingMerge:
     cdef bint big_endian
     cdef int64_t next_seq
     cdef int64_t held_bytes
+    cdef list samples
     cdef list held
     cdef list current
 

@@ -15,7 +15,7 @@ class RingMerge:
     def set_type(self, event_type: int, group: int) -> None: ...
     def set_clock(
         self,
-        stream: int,
+        streams: list[int],
         *,
         mult: int,
         shift: int,

@@ -47,6 +47,15 @@ cdef inline void give_up_page(Cursor *cursor) noexcept nogil:
     cursor.at = cursor.stop
 
 
+cdef class Samples:
+    """Time samples that the clocks of several streams share."""
+
+    cdef Sample *items
+
+    def __dealloc__(self):
+        free(self.items)
+
+
 cdef class RingMerge:
     """Streams are numbered in the order in which equal times are merged."""
 
@@ -69,14 +78,11 @@ cdef class RingMerge:
             self.cursors[i].page_bytes = page_bytes[i]
             if self.cursors[i].page_bytes <= header_bytes:
                 raise ValueError("a page is longer than its header")
+        self.samples = []
         self.held = []
         self.current = [None] * self.stream_count
 
     def __dealloc__(self):
-        cdef int i
-        if self.cursors != NULL:
-            for i in range(self.stream_count):
-                free(self.cursors[i].clock.samples)
         free(self.cursors)
         free(self.heap)
         free(self.group_of_type)
@@ -92,22 +98,25 @@ cdef class RingMerge:
         self.store.group_at(group)
         self.group_of_type[event_type] = group
 
-    def set_clock(self, int stream, *, uint64_t mult, uint32_t shift, uint64_t offset, list samples, bint interpolate):
-        """How the stream's times become nanoseconds; samples are (time, offset, scaling, fraction), in the order of time."""
-        if stream < 0 or stream >= self.stream_count:
-            raise IndexError(stream)
+    def set_clock(self, list streams, *, uint64_t mult, uint32_t shift, uint64_t offset, list samples, bint interpolate):
+        """How the streams' times become nanoseconds; samples are (time, offset, scaling, fraction), in the order of time."""
+        cdef Clock *clock
+        cdef Samples shared = Samples()
+        cdef int stream
         if shift > 32 or any([fraction > 63 for _, _, _, fraction in samples]):
             raise ValueError("a shift that is too wide")
-        cdef Clock *clock = &self.cursors[stream].clock
-        free(clock.samples)
-        clock.sample_count = 0
-        clock.samples = <Sample *> calloc(len(samples) + 1, sizeof(Sample))
-        if clock.samples == NULL:
+        shared.items = <Sample *> calloc(len(samples) + 1, sizeof(Sample))
+        if shared.items == NULL:
             raise MemoryError
+        self.samples.append(shared)
         for i, (time, ahead, scaling, fraction) in enumerate(samples):
-            clock.samples[i] = Sample(time=time, offset=ahead, scaling=scaling, fraction=fraction)
-        clock.sample_count = len(samples)
-        clock.mult, clock.shift, clock.offset, clock.interpolate = mult, shift, offset, interpolate
+            shared.items[i] = Sample(time=time, offset=ahead, scaling=scaling, fraction=fraction)
+        for stream in streams:
+            if stream < 0 or stream >= self.stream_count:
+                raise IndexError(stream)
+            clock = &self.cursors[stream].clock
+            clock.samples, clock.sample_count = shared.items, len(samples)
+            clock.mult, clock.shift, clock.offset, clock.interpolate = mult, shift, offset, interpolate
 
     def feed(self, int stream, const uint8_t[::1] segment not None):
         """Give a stream its next pages. False if no record was found in them: feed it again, or leave it if it has ended.

@@ -190,6 +190,8 @@ cdef class State:
     cdef int last_kind
     cdef int32_t last_key
     cdef int64_t waiting
+    cdef int64_t records
+    cdef int64_t extra_steps
     cdef int64_t counts[N_COUNTS]
 
     cdef int32_t task(self, int32_t tid) except -1 nogil
@@ -200,6 +202,7 @@ cdef class State:
     cdef Row *emit(self, Record *record, int op) except NULL nogil
     cdef int patch(self, int64_t row, int column, int64_t value) except -1 nogil
     cdef int64_t latest(self) noexcept nogil
+    cdef bint afford(self) noexcept nogil
     cdef int32_t add_pin(self) except -1 nogil
     cdef int32_t add_region(self) except -1 nogil
     cdef int move(self, Task *task, uint64_t ino) noexcept nogil

@@ -13,6 +13,9 @@ from replay._ext.rows cimport FLAG_OPEN, PATCH_OPEN, Patch, Pin, Region, Row
 
 cdef enum:
     CLONE_THREAD = 0x10000   # include/uapi/linux/sched.h
+    # Steps that may be taken beyond one a record.
+    EXTRA_STEPS = 0x40000
+    EXTRA_STEPS_A_RECORD = 16
 
 
 cdef class State:
@@ -167,6 +170,14 @@ cdef class State:
     cdef int64_t latest(self) noexcept nogil:
         """Number of the row made last, counted from the beginning of the trace."""
         return self.rows_taken + <int64_t>self.rows_used - 1
+
+    cdef bint afford(self) noexcept nogil:
+        """Whether a record may go on to one more range than its first. A pin may cross any number of mappings: without a limit
+        n mappings and n pins across them all would make n * n rows. What is over the limit is one unresolved range."""
+        if self.extra_steps >= EXTRA_STEPS + EXTRA_STEPS_A_RECORD * self.records:
+            return False
+        self.extra_steps += 1
+        return True
 
     cdef int patch(self, int64_t row, int column, int64_t value) except -1 nogil:
         self.patches = <Patch *>room(self.patches, self.patches_used, &self.patches_capacity, sizeof(Patch))

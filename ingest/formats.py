@@ -21,7 +21,7 @@ MAX_FIELDS = 1024
 MAX_LINE = 1024
 MAX_RECORD_BYTES = 1 << 16
 _FIELD = re.compile(r"field[^:\n]*:([^;\n]*);\s*offset:(\d{1,9});\s*size:(\d{1,9});(?:\s*signed:(\d);)?")
-_DECLARATION = re.compile(r"^(?P<type>.*?)(?P<name>\w+)\s*(?P<dims>(?:\[[^\]]*\]\s*)*)$")
+_DECLARATION = re.compile(r"^(?P<type>.*?)\b(?P<name>\w++)\s*(?P<dims>(?:\[[^\]]*\]\s*)*)$")
 _QUALIFIERS = re.compile(r"\b(?:const|volatile|struct|enum|__data_loc|__rel_loc)\b|__attribute__\s*\(\(.*?\)\)|\[[^\]]*\]")
 _ITEM_BYTES = {
     **dict.fromkeys(("char", "signed char", "unsigned char", "u8", "s8", "__u8", "__s8", "uint8_t", "int8_t", "bool"), 1),
@@ -88,19 +88,18 @@ def parse_format(text: str, system: str, *, long_bytes: int) -> Format | None:
     if not found or len(found) > MAX_FIELDS or len(found) < len(lines):
         return None
     fields: list[Field] = []
-    names: set[str] = set()
+    names: dict[str, int] = {}
     for declaration, offset, size, signed in found:
         field = _field(declaration.strip(), int(offset), int(size), signed, long_bytes, names)
         if field is None:
             return None
-        names.add(field.name)
         fields.append(field)
     if _overlap(fields):
         return None
     return Format(system, name[1], int(number[1]), tuple(fields))
 
 
-def _field(declaration: str, offset: int, size: int, signed: str, long_bytes: int, names: set[str]) -> Field | None:
+def _field(declaration: str, offset: int, size: int, signed: str, long_bytes: int, names: dict[str, int]) -> Field | None:
     match = _DECLARATION.match(declaration)
     if match is None or offset >= MAX_RECORD_BYTES or size >= MAX_RECORD_BYTES:
         return None
@@ -114,10 +113,8 @@ def _field(declaration: str, offset: int, size: int, signed: str, long_bytes: in
     if not array and size not in (1, 2, 4, 8):
         array, base, pointer = True, "u8", False
     item_bytes = long_bytes if pointer else _item_bytes(base, dims, size if place is Place.INLINE else 0, long_bytes)
-    while name in names:
-        name += "_again"
     return Field(
-        name=name,
+        name=_unused(name, names),
         type=kind + dims,
         offset=offset,
         bytes=size,
@@ -128,6 +125,16 @@ def _field(declaration: str, offset: int, size: int, signed: str, long_bytes: in
         boolean=base in ("bool", "_Bool") and not array and size == 1,
         item_bytes=item_bytes if array else size,
     )
+
+
+def _unused(name: str, names: dict[str, int]) -> str:
+    """The name if it is new, else one made of it; `names` counts how often each was used, so that a thousand equal ones take no time."""
+    unused = name
+    while unused in names:
+        unused = name + "_again" * names[name]
+        names[name] += 1
+    names[unused] = 1
+    return unused
 
 
 def _item_bytes(base: str, dims: str, size: int, long_bytes: int) -> int:

@@ -78,6 +78,7 @@ def resolve(keys: NDArray[Any], backing_names: list[str]) -> Identities:
     devices = {place for kind, place, _, direct in rows if kind == DEVICE and direct}
     inodes = {ino for kind, _, ino, _ in rows if kind != DEVICE}
     by_inode: dict[int, list[int]] = {}
+    listed: set[int] = set()
     inode_device: dict[int, int] = {}
     for key, (kind, place, ino, direct) in enumerate(rows):
         # A mapping alone proves no file: for shared anonymous memory its probe read garbage. A known device or inode does.
@@ -91,16 +92,19 @@ def resolve(keys: NDArray[Any], backing_names: list[str]) -> Identities:
             if keys["generation"][key]:
                 found.generations[file] = int(keys["generation"][key])
             found.grade(key, file, "direct", 1.0)
-            if file == first and file not in by_inode.setdefault(ino, []):
-                by_inode[ino].append(file)
+            if file == first and file not in listed:
+                listed.add(file)
+                by_inode.setdefault(ino, []).append(file)
             inode_device[file] = place
     for key, (kind, place, ino, _) in enumerate(rows):
         if kind == BACKING and ino:
             file, confidence = _backed_file(backing_names[place], ino, devices, by_inode, inode_device, numbers)
             found.grade(key, file, "cooccurrence", confidence)
     for key, (kind, _, ino, _) in enumerate(rows):
-        if kind == BACKING and found.file[key] >= 0 and found.file[key] not in by_inode.setdefault(ino, []):
-            by_inode[ino].append(found.file[key])
+        file = found.file[key]
+        if kind == BACKING and file >= 0 and file not in listed:
+            listed.add(file)
+            by_inode.setdefault(ino, []).append(file)
     for key, (kind, _, ino, _) in enumerate(rows):
         if kind == INODE:
             candidates = by_inode.get(ino, [])
@@ -133,25 +137,42 @@ def _backed_file(
     return numbers.of(f"bdi:{name}:{ino}"), 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Places by the value that stands there, in order."""
+
+    values: NDArray[Any]
+    places: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: NDArray[Any], places: NDArray[np.int64]) -> _Places:
+        order = np.argsort(values, kind="stable")
+        return cls(values[order], places[order])
+
+    def where(self, value: int) -> NDArray[np.int64]:
+        return self.places[np.searchsorted(self.values, value) : np.searchsorted(self.values, value, "right")]
+
+
 def succeed(found: Identities, keys: NDArray[Any], file: NDArray[Any], kinds: NDArray[Any]) -> None:
     """Rows that name a file without its device mean the latest one of its inode number that the trace knew by then, in place."""
+    if not found.successors:
+        return
     told = np.append(kinds == DEVICE, False)[keys]
+    rows_of = _Places.of(file, np.arange(len(file)))
     for first, later in found.successors.items():
-        begins = np.array([_first(file == successor) for successor in later])
-        rows = np.flatnonzero((file == first) & ~told)
+        begins = np.array([next(iter(rows_of.where(successor)), len(file)) for successor in later])
+        rows = rows_of.where(first)
+        rows = rows[~told[rows]]
         file[rows] = np.array([first, *later])[np.searchsorted(begins, rows, side="right")]
-
-
-def _first(rows: NDArray[np.bool_]) -> int:
-    return int(np.argmax(rows)) if rows.any() else len(rows)
 
 
 def settle(found: Identities, keys: NDArray[Any], file: NDArray[Any], op: NDArray[Any], index: NDArray[Any]) -> None:
     """Decide rows of ambiguous keys, in place: the candidate whose page of this index entered the cache last."""
     added = np.flatnonzero(op == OP_CODE["cache_add"])
+    rows_of, adds_of = _Places.of(keys, np.arange(len(keys))), _Places.of(file[added], added)
     for key, candidates in found.ambiguous.items():
-        rows = np.flatnonzero(keys == key)
-        adds = added[np.isin(file[added], candidates)]
+        rows = rows_of.where(key)
+        adds = np.sort(np.concatenate([adds_of.where(candidate) for candidate in candidates]))
         if not len(rows) or not len(adds):
             continue
         _, rank = np.unique(np.concatenate([index[adds], index[rows]]), return_inverse=True)

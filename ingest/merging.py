@@ -8,16 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from replay._ext.ringbuffer import ALL_DONE, RingMerge
-from replay.errors import TraceError
 from replay.ingest.losses import Losses
 from replay.ingest.pages import PageSource
 from replay.ingest.rawtables import Part, RawTable, StreamNames, raw_table, unique_formats
 from replay.ingest.records import Progress, RawBatch
 from replay.ingest.tracedat import Container
-
-# Decompressed pages held at once: every stream needs its first before the merge can begin. Real ones are 10 pages a stream.
-HELD_SLACK_BYTES = 256 << 20
-HELD_PER_FILE_BYTE = 1024
 
 
 class Merging:
@@ -40,25 +35,25 @@ class Merging:
         )
         for group, form in enumerate(self.formats):
             self.merge.set_type(form.id, group)
-        for stream in range(len(sources)):
-            self._set_clock(stream, container)
+        streams_of: dict[int, list[int]] = {}
+        for stream, source in enumerate(sources):
+            streams_of.setdefault(source.cpu, []).append(stream)
+        for cpu, streams in streams_of.items():
+            self._set_clock(cpu, streams, container)
         self.names = StreamNames(
             np.array([source.cpu for source in sources], np.int32),
             np.repeat(np.arange(len(container.buffers), dtype=np.int32), [len(buffer.cpus) for buffer in container.buffers]),
             pa.array([buffer.name for buffer in container.buffers], pa.string()),
         )
         self.segments = [source.segments() for source in sources]
-        self.held = [0] * len(sources)
-        self.held_bytes = 0
         self.done_bytes = 0
         self.total_bytes = sum(source.size for source in sources)
 
-    def _set_clock(self, stream: int, container: Container) -> None:
+    def _set_clock(self, cpu: int, streams: list[int], container: Container) -> None:
         shift = container.time_shift
-        cpu = self.sources[stream].cpu
         samples = shift.samples[cpu] if shift is not None and cpu < len(shift.samples) else ()
         self.merge.set_clock(
-            stream,
+            streams,
             mult=container.tsc_mult,
             shift=container.tsc_shift,
             offset=container.offset_ns & (2**64 - 1),
@@ -89,18 +84,7 @@ class Merging:
             if self.progress is not None:
                 self.progress(self.done_bytes, self.total_bytes)
             if self.merge.feed(stream, segment.pages):
-                self._hold(stream, len(segment.pages))
                 return
-
-    def _hold(self, stream: int, size: int) -> None:
-        """Refuse a file of small chunks that decompress to more than memory holds."""
-        source = self.sources[stream]
-        if source.compression == "none":
-            return
-        self.held_bytes += size - self.held[stream]
-        self.held[stream] = size
-        if self.held_bytes > HELD_SLACK_BYTES + HELD_PER_FILE_BYTE * len(source.data):
-            raise TraceError(source.path, source.offset, f"{self.held_bytes} bytes of trace data at once cannot be right")
 
     def _take(self) -> RawBatch:
         batches = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from replay.errors import TraceError
-from replay.ingest.sections import decompress
+from replay.ingest.sections import Allowance, decompress
 
 SEGMENT_BYTES = 1 << 20
 _MAX_CHUNK_PAGES = 256  # trace-cmd writes 10 (PAGES_IN_CHUNK in trace-output.c)
@@ -33,6 +33,7 @@ class PageSource:
     size: int
     page_bytes: int
     compression: str
+    allowance: Allowance
     big_endian: bool = False
     lost: dict[str, int] = field(default_factory=dict)
 
@@ -71,6 +72,7 @@ class PageSource:
             if len(stretch) - at < packed_bytes:
                 self._count_cut(packed_bytes - (len(stretch) - at), len(stretch))
                 return
+            self.allowance.spend(plain_bytes, self.offset + at - 8, "a chunk of trace data")
             plain = decompress(self.compression, stretch[at : at + packed_bytes], plain_bytes)
             at += packed_bytes
             if plain is None:

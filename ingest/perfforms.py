@@ -55,7 +55,7 @@ class Forms:
     tables: list[RawTable] = field(default_factory=list)
     layouts: list[dict[str, Any]] = field(default_factory=list)
     sides: list[tuple[int, int, int]] = field(default_factory=list)
-    names: set[EventName] = field(default_factory=set)
+    names: dict[EventName, int] = field(default_factory=dict)
     same_trailers: bool = True
 
     def records(self, *, big_endian: bool) -> PerfRecords:
@@ -68,11 +68,11 @@ class Forms:
         return Part(len(self.need_bytes) - 1, renamed)
 
     def table(self, system: str, name: str, parts: Sequence[Part]) -> None:
-        unique, number_ = name, 1
+        unique = name
         while (system, unique) in self.names:
-            number_ += 1
-            unique = f"{name}_{number_}"
-        self.names.add((system, unique))
+            self.names[system, name] += 1
+            unique = f"{name}_{self.names[system, name]}"
+        self.names[system, unique] = 1
         self.tables.append(raw_table((system, unique), parts))
 
 

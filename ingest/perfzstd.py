@@ -14,10 +14,9 @@ from typing import IO, Literal
 
 import pyarrow as pa
 
-Buffer = bytes | memoryview
+from replay.ingest.sections import most_trace_bytes
 
-MOST_RATIO = 1024
-"""The decompressed bytes are at most so many times the compressed ones, and go to a temporary file, not to memory."""
+Buffer = bytes | memoryview
 
 _LAST_BLOCK = b"\x01\x00\x00"
 _STEP = 1 << 16
@@ -72,10 +71,10 @@ class _Source:
 
 
 def decompress(packed: Sequence[memoryview]) -> tuple[memoryview, int]:
-    """The decompressed bytes as far as they can be had, and how many compressed bytes are left over."""
+    """The decompressed bytes as far as they can be had, in a temporary file, and how many compressed bytes are left over."""
     packed = [piece for piece in packed if len(piece)]
     with tempfile.TemporaryFile(prefix="replay-") as file:
-        used = _copy(packed, file, MOST_RATIO * sum(map(len, packed)))
+        used = _copy(packed, file, most_trace_bytes(sum(map(len, packed))))
         left = sum(map(len, packed[used:]))
         size = file.tell()
         if size == 0:

@@ -100,7 +100,9 @@ def unique_formats(formats: Sequence[Format]) -> list[Format]:
     names: set[tuple[str, str]] = set()
     unique = []
     for form in {form.id: form for form in formats}.values():
-        name = f"{form.name}_{form.id}" if (form.system, form.name) in names else form.name
+        name = form.name
+        while (form.system, name) in names:
+            name = f"{name}_{form.id}"
         names.add((form.system, name))
         unique.append(form if name == form.name else Format(form.system, name, form.id, form.fields))
     return unique

@@ -107,9 +107,12 @@ class Registrations:
         if label is not None:
             numbers = [self.pin_of[label]] if label in self.pin_of else []
         elif event.get("mr") is not None and event.get("index") is None:
-            numbers = list(self.pins_of_mr[event["mr"]])
+            numbers = self._take_pins(event["mr"])
         else:
-            numbers = self.loose.get((event["file"], event.get("index"), event.get("npages")), [])[-1:]
+            calls = self.loose.get((event["file"], event.get("index"), event.get("npages")), [])
+            while calls and self.pins[calls[-1]]["ts_unpin"] is not None:
+                calls.pop()
+            numbers = calls[-1:]
         numbers = [number for number in numbers if self.pins[number]["ts_unpin"] is None]
         if not numbers:
             self.losses.add("ends_without_begin")
@@ -117,13 +120,14 @@ class Registrations:
         for number in numbers:
             yield self._release(event, number)
 
+    def _take_pins(self, mr: int) -> list[int]:
+        """The live pins of an MR, for the caller to end them all. Those that end alone stay in the lists until then."""
+        numbers, self.pins_of_mr[mr] = self.pins_of_mr[mr], []
+        return [number for number in numbers if self.pins[number]["ts_unpin"] is None]
+
     def _release(self, event: Event, number: int) -> Event:
         pin = self.pins[number]
         pin["ts_unpin"] = event["ts"]
-        key = (pin["file"], pin["index"], pin["npages"])
-        self.loose[key].remove(number)
-        if pin["mr"] is not None:
-            self.pins_of_mr[pin["mr"]].remove(number)
         told = {key: event.get(key) for key in ("seq", "ts", "cpu", "tid", "tgid", "comm", "dirty")}
         return {**told, "op": "unpin", **{key: pin[key] for key in ("pin", "mr", "file", "index", "npages", "write", "longterm")}}
 
@@ -133,7 +137,7 @@ class Registrations:
         label = event["mr"]
         self._refer(event)
         mr = self.mrs[event["mr"]]
-        for number in list(self.pins_of_mr[event["mr"]]):
+        for number in self._take_pins(event["mr"]):
             yield self._release({**event, "dirty": mr["write"]}, number)
         mr["ts_dereg"] = event["ts"]
         if event["file"] < 0 and mr["file"] >= 0:

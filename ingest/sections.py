@@ -9,9 +9,32 @@ from replay.ingest.bytecursor import ByteCursor
 
 COMPRESSIONS = ("none", "zlib", "zstd")
 _COMPRESSED = 1
-_MAX_SECTION_BYTES = 128 << 20
-_MAX_RATIO = 2048
+# Real metadata shrinks to a tenth, and so do pages; perf's records to a hundredth at most.
+_METADATA_SLACK_BYTES, _METADATA_RATIO = 1 << 20, 32
+TRACE_SLACK_BYTES, TRACE_RATIO = 8 << 20, 128
 SECTION_HEADER_BYTES = 16
+
+
+def most_trace_bytes(packed_bytes: int) -> int:
+    """What compressed trace data may decompress to."""
+    return TRACE_SLACK_BYTES + TRACE_RATIO * packed_bytes
+
+
+def most_metadata_bytes(file_bytes: int) -> int:
+    return _METADATA_SLACK_BYTES + _METADATA_RATIO * file_bytes
+
+
+@dataclass(slots=True)
+class Allowance:
+    """How many bytes the compressed parts of a file may still decompress to, all together: a small file must not fill memory."""
+
+    path: str
+    left: int
+
+    def spend(self, size: int, offset: int, what: str) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise TraceError(self.path, offset, f"{what} decompresses to {size} bytes, with the others more than can be right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +44,7 @@ class Section:
     cursor: ByteCursor
 
 
-def open_section(file: ByteCursor, offset: int, compression: str, *, header_only: bool = False) -> Section:
+def open_section(file: ByteCursor, offset: int, compression: str, allowance: Allowance, *, header_only: bool = False) -> Section:
     """The section whose header is at `offset`, its bytes decompressed.
 
     u16 id | u16 flags (1: compressed) | u32 description | u64 size | compressed: u32 size, u32 decompressed size | bytes
@@ -37,8 +60,7 @@ def open_section(file: ByteCursor, offset: int, compression: str, *, header_only
     if not compressed:
         return Section(number, False, cursor.part(size, f"section {number}"))
     packed_bytes, plain_bytes = cursor.number(4, "a compressed section"), cursor.number(4, "a compressed section")
-    if plain_bytes > min(_MAX_SECTION_BYTES, _MAX_RATIO * packed_bytes + (1 << 16)):
-        raise cursor.error(f"section {number} decompresses from {packed_bytes} to {plain_bytes} bytes, which cannot be right")
+    allowance.spend(plain_bytes, offset, f"section {number}")
     packed = cursor.take(packed_bytes, f"section {number}")
     plain = decompress(compression, packed, plain_bytes)
     if plain is None:

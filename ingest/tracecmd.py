@@ -12,6 +12,7 @@ from replay.errors import ReplayError, TraceError
 from replay.ingest.losses import Losses
 from replay.ingest.pages import PageSource
 from replay.ingest.records import Progress, RawBatch, TraceInfo
+from replay.ingest.sections import Allowance, most_trace_bytes
 from replay.ingest.tracedat import Container, read_container
 
 BATCH_ROWS = 1 << 18
@@ -39,6 +40,7 @@ class TraceCmdReader:
 
     def _sources(self) -> list[PageSource]:
         compression = self.container.compression
+        allowance = Allowance(self.container.path, most_trace_bytes(len(self.data)))
         return [
             PageSource(
                 self.container.path,
@@ -48,6 +50,7 @@ class TraceCmdReader:
                 place.size,
                 buffer.page_bytes,
                 compression if buffer.compressed else "none",
+                allowance,
                 self.container.big_endian,
             )
             for buffer in self.container.buffers

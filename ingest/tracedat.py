@@ -13,7 +13,15 @@ from replay.errors import TraceError
 from replay.ingest.bytecursor import ByteCursor
 from replay.ingest.formats import Format
 from replay.ingest.options import Option, Options, TimeShift, read_option
-from replay.ingest.sections import COMPRESSIONS, SECTION_HEADER_BYTES, Section, open_section, section_header
+from replay.ingest.sections import (
+    COMPRESSIONS,
+    SECTION_HEADER_BYTES,
+    Allowance,
+    Section,
+    most_metadata_bytes,
+    open_section,
+    section_header,
+)
 from replay.ingest.tracemeta import read_cmdlines, read_event_formats, read_formats, read_ftrace_formats, read_header_info
 
 MAGIC = b"\x17\x08\x44tracing"
@@ -142,6 +150,7 @@ def _read_v7(container: Container, cursor: ByteCursor) -> None:
     if container.compression not in COMPRESSIONS:
         raise cursor.error(f"compression {container.compression!r} is not supported ({', '.join(COMPRESSIONS)} are)")
     options = Options()
+    allowance = Allowance(cursor.path, most_metadata_bytes(len(cursor.data)))
     seen: set[int] = set()
     following = cursor.number(8, "the offset of the options")
     tail = 0
@@ -151,7 +160,7 @@ def _read_v7(container: Container, cursor: ByteCursor) -> None:
         if len(seen) >= MAX_OPTIONS_SECTIONS:
             raise TraceError(cursor.path, following, f"more than {MAX_OPTIONS_SECTIONS} options sections")
         seen.add(following)
-        section = open_section(cursor, following, container.compression)
+        section = open_section(cursor, following, container.compression, allowance)
         if section.id != Option.DONE:
             raise TraceError(cursor.path, following, f"expected an options section, found section {section.id}")
         tail = max(tail, following)
@@ -170,11 +179,11 @@ def _read_v7(container: Container, cursor: ByteCursor) -> None:
             if kind == Option.HEADER_INFO:
                 raise TraceError(cursor.path, None, "the file has no header section")
             continue
-        section = open_section(cursor, offset, container.compression)
+        section = open_section(cursor, offset, container.compression, allowance)
         if section.id != kind:
             raise TraceError(cursor.path, offset, f"expected section {kind}, found section {section.id}")
         read(container, section.cursor)
-    _read_buffers_v7(container, cursor, options)
+    _read_buffers_v7(container, cursor, options, allowance)
     container.missing_bytes = _missing_bytes(cursor, tail)
 
 
@@ -206,9 +215,9 @@ def _read_options_v7(options: Options, section: Section) -> int:
         read_option(options, option, data, version=7)
 
 
-def _read_buffers_v7(container: Container, cursor: ByteCursor, options: Options) -> None:
+def _read_buffers_v7(container: Container, cursor: ByteCursor, options: Options, allowance: Allowance) -> None:
     for buffer in options.buffers_v7:
-        section = open_section(cursor, buffer.offset, "none", header_only=True)
+        section = open_section(cursor, buffer.offset, "none", allowance, header_only=True)
         size = buffer.page_bytes or container.page_bytes
         if size > MAX_PAGE_BYTES or size <= container.header_bytes:
             raise TraceError(cursor.path, buffer.offset, f"a page size of {size} bytes cannot be right")

@@ -124,9 +124,9 @@ def test_numbers_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="longer than its header"):
         RingMerge([16], [8], header_bytes=16, long_bytes=8)
     with pytest.raises(ValueError, match="too wide"):
-        merge.set_clock(0, mult=1, shift=33, offset=0, samples=[], interpolate=False)
+        merge.set_clock([0], mult=1, shift=33, offset=0, samples=[], interpolate=False)
     with pytest.raises(ValueError, match="too wide"):
-        merge.set_clock(0, mult=0, shift=0, offset=0, samples=[(0, 0, 1, 64)], interpolate=False)
+        merge.set_clock([0], mult=0, shift=0, offset=0, samples=[(0, 0, 1, 64)], interpolate=False)
 
 
 def test_columns_that_do_not_fit_are_refused() -> None:

@@ -13,7 +13,7 @@ from builders import tracedat as make
 from builders.events import FORMATS, START, VERSIONS, Tables, opened, read_bytes, trace, wake
 
 from replay.errors import ReplayError, TraceError
-from replay.ingest import merging
+from replay.ingest import sections
 from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 
 
@@ -172,13 +172,13 @@ def test_long_texts_take_no_longer_than_their_length(read, monkeypatch: pytest.M
 
 
 def test_a_small_file_cannot_fill_memory_with_pages_of_many_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each CPU's first chunk must be there for the merge to begin: 40 times 64 pages of 4 KiB, each a few hundred bytes packed."""
-    monkeypatch.setattr(merging, "HELD_SLACK_BYTES", 1 << 20)
-    monkeypatch.setattr(merging, "HELD_PER_FILE_BYTE", 1)
+    """40 times 64 pages of 4 KiB, each a few hundred bytes packed."""
+    monkeypatch.setattr(sections, "TRACE_SLACK_BYTES", 1 << 20)
+    monkeypatch.setattr(sections, "TRACE_RATIO", 1)
     first = make.page(START, make.data(0, wake(1)))
     file = make.version_7(trace(*[first + bytes(63 * 4096)] * 40), "zstd", chunk_pages=64)
     assert len(file) < 1 << 17
-    assert "1310720 bytes of trace data at once cannot be right" in refusal(tmp_path, file)
+    assert "a chunk of trace data decompresses to 262144 bytes, with the others more than can be right" in refusal(tmp_path, file)
 
 
 def test_a_small_file_cannot_claim_millions_of_cpus(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from replay.errors import ReplayError
 from replay.ingest.bytecursor import ByteCursor
 from replay.ingest.options import Option
 from replay.ingest.pages import PageSource
-from replay.ingest.sections import SECTION_HEADER_BYTES, open_section, section_header
+from replay.ingest.sections import SECTION_HEADER_BYTES, Allowance, most_metadata_bytes, most_trace_bytes, open_section, section_header
 from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 from replay.ingest.tracedat import MAGIC, Buffer, Container
 from replay.ingest.tracemeta import read_formats
@@ -96,9 +96,10 @@ def tile(source: str, target: str, events: int) -> int:
 def _streams(reader: TraceCmdReader, buffer: Buffer) -> list[Stream]:
     container = reader.container
     compression = container.compression if buffer.compressed else "none"
+    allowance = Allowance(container.path, most_trace_bytes(len(reader.data)))
     streams = []
     for cpu in buffer.cpus:
-        source = PageSource(container.path, reader.data, cpu.cpu, cpu.offset, cpu.size, buffer.page_bytes, compression)
+        source = PageSource(container.path, reader.data, cpu.cpu, cpu.offset, cpu.size, buffer.page_bytes, compression, allowance)
         pages = b"".join(segment.pages for segment in source.segments())
         where = f"{container.path}: CPU {cpu.cpu}"
         streams.append(read_stream(where, pages, buffer.page_bytes, container.header_bytes, container.formats))
@@ -176,8 +177,9 @@ def _read_options(tiles: Tiles, at: int) -> tuple[list[tuple[int, bytes]], int]:
     """All options but those that end a section, and where the last of their sections begins."""
     options: list[tuple[int, bytes]] = []
     cursor = ByteCursor(tiles.reader.container.path, tiles.reader.data)
+    allowance = Allowance(cursor.path, most_metadata_bytes(len(cursor.data)))
     while True:
-        section = open_section(cursor, at, tiles.reader.container.compression).cursor
+        section = open_section(cursor, at, tiles.reader.container.compression, allowance).cursor
         while number := section.number(2, "an option"):
             options.append((number, bytes(section.take(section.number(4, "the size of an option"), "an option"))))
         section.number(4, "the size of an option")
