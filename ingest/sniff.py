@@ -63,9 +63,10 @@ def _is_text(head: bytes) -> bool:
     """Whether a line of it is an event as tracefs, trace-cmd report or perf script print it."""
     import numpy as np
 
+    from replay.ingest.graphtext import is_graph
     from replay.ingest.textsurvey import dialect
 
-    return dialect(np.frombuffer(head, np.uint8)) is not None
+    return dialect(np.frombuffer(head, np.uint8)) is not None or is_graph(head)
 
 
 def _read_head(path: str) -> bytes:

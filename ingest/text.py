@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from replay._ext import textlines
 from replay.errors import ReplayError, TraceError
+from replay.ingest.graphtext import TRACER, as_report, is_graph
 from replay.ingest.losses import Losses
 from replay.ingest.records import EventName, Progress, RawBatch, TraceInfo
 from replay.ingest.textshapes import Matches, Payloads, Shape, texts
@@ -113,6 +114,10 @@ class TextReader:
 def open_text(path: str | os.PathLike[str]) -> TextReader:
     """Learn what a text holds. TraceError if no line of it is an event in a known format."""
     data = _map(path)
+    head = data[:SAMPLE_BYTES].tobytes()
+    graph = is_graph(head) and (head.startswith(TRACER) or dialect(data) is None)
+    if graph:
+        data = as_report(os.fspath(path), data)
     grammar = dialect(data)
     if grammar is None:
         raise _unrecognised(path, data)
@@ -123,7 +128,7 @@ def open_text(path: str | os.PathLike[str]) -> TextReader:
     precision = "counts" if survey.unscaled else "microseconds" if survey.coarse else "nanoseconds"
     info = TraceInfo(
         path=os.fspath(path),
-        format=_format_name(grammar, survey, data),
+        format="tracefs text, function_graph" if graph else _format_name(grammar, survey, data),
         clock=f"not told, {precision}",
         uname=None,
         cpus=survey.cpus,

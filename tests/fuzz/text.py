@@ -37,6 +37,7 @@ LINES = {
     "tgid": "{comm:>16}-{tid:<7} (  17) [{cpu:03}] ..... {seconds:5}.{us:06}: {event}: {fields}\n",
     "old": "{comm:>16}-{tid:<5} [{cpu:03}] {seconds}.{us:06}: {event}: {fields}\n",
     "latency": "{comm:>8}-{tid:<7}  {cpu}d..1. {us}us : {event}: {fields}\n",
+    "graph": "{seconds:5}.{us:06} |  {cpu:2})  {comm:.7}-{tid:<7} |               |  /* {event}: {fields} */\n",
     "report": "{comm:>16}-{tid:<5} [{cpu:03}] {seconds:5}.{us:06}: {event:<20} {fields}\n",
     "script": "{comm:>16} {tid:>5} [{cpu:03}] {seconds:5}.{us:06}: {system:>20}:{event}: {fields}\n",
 }
