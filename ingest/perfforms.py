@@ -17,7 +17,7 @@ _TASK = "s4 pid, s4 tid"
 _MAP = f"{_TASK}, u8 addr, u8 len, u8 pgoff"
 _FAMILY = "s4 pid, s4 ppid, s4 tid, s4 ptid, u8 time"
 # Layouts of include/uapi/linux/perf_event.h, enum perf_event_type; each begins behind the header.
-_RECORDS = {
+RECORDS = {
     1: ("mmap", f"{_MAP}, text filename"),
     2: ("lost", "u8 id, u8 lost"),
     3: ("comm", f"{_TASK}, text comm"),
@@ -94,10 +94,10 @@ def build_forms(attrs: Sequence[Attr], names: Sequence[str], formats: Mapping[in
 
 
 def _add_side(forms: Forms, kind: int, trailer: Sequence[Field]) -> None:
-    if kind not in _RECORDS:
+    if kind not in RECORDS:
         forms.sides.append((-1, -1, -1))
         return
-    name, layout = _RECORDS[kind]
+    name, layout = RECORDS[kind]
     parts = [forms.part(_fields(layout))]
     if trailer:
         parts.append(forms.part(trailer, prefix="sample_"))

@@ -20,6 +20,7 @@ import pytest
 
 from replay.errors import TraceError
 from replay.ingest.perfdata import open_perfdata
+from replay.ingest.perfforms import RECORDS
 from replay.ingest.pipeline import ingest_file
 from replay.ingest.records import OWN_COLUMNS
 from replay.store import Store
@@ -29,7 +30,8 @@ FOLDER = os.environ.get("REPLAY_EXTRA_TRACES", "")
 FILES = {path.name.removesuffix(".perf.data"): path for path in sorted(Path(FOLDER).rglob("*.perf.data"))} if FOLDER else {}
 LINE = re.compile(r"^\s*(.*?)\s+(-?\d+)/(-?\d+)\s+(?:\[(\d+)\] +)?(\d+)\.(\d{9}): +(\S+?):?(?: (.*))?$")
 CUTS = 200
-SIDE = {"mmap", "mmap2", "comm", "fork", "exit", "switch", "lost", "lost_samples", "ksymbol", "bpf_event"}
+# Tables of records that are no samples.
+SIDE = {name for name, _ in RECORDS.values()}
 # perf 6.1 cannot read these: a newer attribute, a newer record, a record of no size. What they hold was counted otherwise.
 OURS = {"linuxtracepoints": 539, "sleep-compressed2": 7, "quipper-corrupted-pipe": 0}
 Row = dict[str, Any]
