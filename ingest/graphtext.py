@@ -43,7 +43,7 @@ def is_graph(head: bytes) -> bool:
 
 def as_report(path: str, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The text in the other form. TraceError if it has no times."""
-    text = memoryview(data)
+    text = data.data
     tasks: dict[bytes, bytes] = {}
     for switch in _SWITCH.finditer(text):
         tasks.setdefault(switch[1], switch[2])
