@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from oracle.replayer import Oracle
 from oracle.state import Event
+from replay._ext.engine import PARAMS, replay
 from replay.columns import Recorded, load
 from replay.ingest.jsonl import read_jsonl
-from replay.outcomes import INTEGRALS, RunName
-from replay.params import parse_params
+from replay.outcomes import CLASSES, INTEGRALS, METRICS, OPS, REFUSED, REVOKED
+from replay.params import numbers, parse_params
 from replay.policies import Policy
-from replay.runs import replay_tables
 
 Answer = dict[str, Any]
 
@@ -30,21 +32,32 @@ def recorded(events: Sequence[Event]) -> Recorded:
 
 
 def engine_answer(trace: Recorded, policy: Policy, params: Mapping[str, str]) -> Answer:
-    tables = replay_tables(trace, policy, parse_params({**dict(policy.params), **params}), RunName("r", policy.name, "t"))
-    rows = {name: table.to_pylist() for name, table in tables.items() if name != "series"}
-    conflicts: Counter[tuple[str, str]] = Counter()
-    for row in rows["conflicts"]:
-        conflicts[row["class"], row["file"] or ""] += row["npages"]
-    refusals: Counter[tuple[str, str]] = Counter()
-    for row in rows["refusals"]:
-        refusals[row["reason"], row["file"] or ""] += row["npages"]
+    """From the engine's own arrays: tables of thousands of small replays would take most of the time."""
+    values = parse_params({**dict(policy.params), **params})
+    outcome = replay(trace.trace, np.array(policy.numbers(), np.int64), np.array(numbers(values, PARAMS), np.int64))
+    conflicts, refusals = (outcome[name] for name in ("conflicts", "refusals"))
     return {
-        "conflicts": dict(conflicts),
-        "stalls": sorted((row["op"], row["dur"], row["unbounded"]) for row in rows["stalls"]),
-        "refusals": dict(refusals),
-        "revocations": dict(Counter(row["reason"] for row in rows["revocations"])),
-        "costs": {row["metric"]: row["value"] for row in rows["costs"] if row["value"]},
+        "conflicts": _pages(trace, tuple(CLASSES), conflicts["class"], conflicts),
+        "stalls": sorted(
+            (OPS[op], dur, unbounded != 0)
+            for op, dur, unbounded in zip(*(outcome["stalls"][name].tolist() for name in ("op", "dur", "unbounded")), strict=True)
+        ),
+        "refusals": _pages(trace, [reason for reason, _ in REFUSED], refusals["reason"], refusals),
+        "revocations": dict(Counter(REVOKED[reason] for reason in outcome["revocations"]["reason"].tolist())),
+        "costs": _costs(outcome["bins"].sum(axis=1).tolist()),
     }
+
+
+def _pages(trace: Recorded, words: Sequence[str], codes: Any, rows: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+    pages: Counter[tuple[str, str]] = Counter()
+    for code, file, npages in zip(codes.tolist(), rows["file"].tolist(), rows["npages"].tolist(), strict=True):
+        pages[words[code], trace.files[file] if file >= 0 else ""] += npages
+    return dict(pages)
+
+
+def _costs(totals: Sequence[int]) -> dict[str, float]:
+    amounts = dict(zip(METRICS, totals, strict=True))
+    return {name: amount / 10**9 if name in INTEGRALS else float(amount) for name, amount in amounts.items() if amount}
 
 
 def oracle_answer(events: Sequence[Event], policy: Policy, params: Mapping[str, str]) -> Answer:
@@ -54,7 +67,7 @@ def oracle_answer(events: Sequence[Event], policy: Policy, params: Mapping[str, 
         "stalls": sorted(world.stalls),
         "refusals": dict(world.refusals),
         "revocations": dict(world.revocations),
-        "costs": {name: value / 10**9 if name in INTEGRALS else float(value) for name, value in world.costs.items() if value},
+        "costs": _costs([world.costs[name] for name in METRICS]),
     }
 
 
