@@ -120,6 +120,8 @@ def feed(
             record.dev, record.ino, record.name = dev[at], ino[at], name[at]
             record.index, record.npages = index[at], npages[at]
             record.a, record.b, record.c, record.d = a[at], b[at], c[at], d[at]
+            if state.n_moving:
+                _meet(state, &record)
             before = state.rows_used
             _step(state, &record)
             if weak[at]:
@@ -131,8 +133,6 @@ def feed(
 cdef int _step(State state, Record *record) except -1 nogil:
     cdef Task *task = &state.tasks[state.task(record.tid)]
     cdef int step = record.step
-    if state.n_moving and step != DIRTY and step != CACHE_ADD and step != WB_END and step != WB_WAIT and step != FAULT:
-        _meet(state, task, record)
     if step == DIRTY:
         return _page(state, task, record, OP_DIRTY)
     if step == WB_START:
@@ -166,13 +166,15 @@ cdef int _step(State state, Record *record) except -1 nogil:
     return _task_step(state, task, record)
 
 
-cdef int _meet(State state, Task *task, Record *record) except -1 nogil:
+cdef int _meet(State state, Record *record) except -1 nogil:
     """The record concerns a file that another task is pinning or releasing pages of: settle how far that is."""
     cdef size_t i = 0
     cdef Task *other
+    if record.step in (DIRTY, CACHE_ADD, WB_END, WB_WAIT, FAULT):
+        return 0
     while i < state.n_moving:
         other = &state.tasks[state.moving[i]]
-        if other == task or other.moving_ino != record.ino:
+        if other.tid == record.tid or other.moving_ino != record.ino:
             i += 1
             continue
         other.moving = False

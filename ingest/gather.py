@@ -79,7 +79,7 @@ def _fill(mapping: Mapping, batch: pa.RecordBatch, names: Names, words: dict[str
         source = mapping.words.get(word)
         usable = texts if word == "name" else numeric
         name = next((field for field in source.fields if field in usable), None) if source else None
-        if source is None or (name is None and source.rule not in {"constant", "order"}):
+        if source is None or (name is None and source.rule not in {"constant", "order", "folio"}):
             words[word][:] = none
         elif word == "name":
             words[word][:] = names.encode(batch.column(name))
@@ -143,6 +143,10 @@ def _order_pages(values: NDArray[np.int64], _: Any) -> NDArray[np.int64]:
     return np.left_shift(1, np.clip(values, 0, 51)) if values.any() else np.ones(len(values), np.int64)
 
 
+def _folio_pages(values: NDArray[np.int64], orders: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    return np.ones(len(values), np.int64) if orders is None else _order_pages(np.where(values != 0, orders, 0), None)
+
+
 def _first_page(values: NDArray[np.int64], _: Any) -> NDArray[np.int64]:
     return np.where(values < 0, -1, values >> _PAGE_SHIFT)
 
@@ -192,6 +196,7 @@ RULES = {
     "page": _page,
     "errno": _errno,
     "order": _order_pages,
+    "folio": _folio_pages,
     "first_page": _first_page,
     "whole_first": _whole_first,
     "covering": _covering,

@@ -8,14 +8,33 @@ in its raw table and nowhere else.
 from __future__ import annotations
 
 from replay.ingest.perfmappings import PERF_MAPPINGS
-from replay.ingest.sources import Mapping, constant, covering, distance, errno, first_page, has, order, page, whole, whole_first
+from replay.ingest.sources import (
+    Mapping,
+    constant,
+    covering,
+    distance,
+    errno,
+    first_page,
+    folio_pages,
+    has,
+    order,
+    page,
+    whole,
+    whole_first,
+)
 
 ONE = constant(1)
 DEV_INO = {"dev": has("dev", "s_dev"), "ino": has("ino", "i_ino")}
 BDI_INO = {"name": has("name"), "ino": has("ino")}
 OFFSET, LENGTH = ("offset", "pos"), ("len", "length", "count")
 # A folio or page as a probe sees it, with the device if it fetches that too (B.3 of the probe recipes: idx, dev).
-FOLIO = {"ino": has("ino"), "dev": has("dev"), "index": page("index", "idx"), "npages": ONE, "a": has("folio", "page")}
+FOLIO = {
+    "ino": has("ino"),
+    "dev": has("dev"),
+    "index": page("index", "idx"),
+    "npages": folio_pages("head", "order"),
+    "a": has("folio", "page"),
+}
 WHOLE_RANGE = {**DEV_INO, "index": whole_first(*OFFSET), "npages": whole(OFFSET, LENGTH)}
 LEASE = {**DEV_INO, "a": has("fl_owner", "owner"), "b": has("fl_flags", "flags"), "c": has("fl_type", "type")}
 NO_END = {"c": constant(1)}

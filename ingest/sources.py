@@ -54,6 +54,11 @@ def order(*fields: str) -> Source:
     return Source(fields, "order", constant=1)
 
 
+def folio_pages(head: str, order: str) -> Source:
+    """1 << order pages of a folio that `head` says to have several, else one."""
+    return Source((head,), "folio", (order,), 1)
+
+
 def constant(value: int) -> Source:
     return Source((), "constant", constant=value)
 

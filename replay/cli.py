@@ -192,15 +192,15 @@ def validate(
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
-) -> None:
+) -> int:
     """Compare replay and kernel.
 
-    Policy none must find the writebacks that the kernel's own reference counts show as pinned: precision and recall, per
-    trace that recorded them.
+    One row per trace and kind: pinned writebacks (by the kernel's own pin counts), lease breaks and their time-outs, DAX
+    waits, refused registrations, pins and cached pages. Exit status 1 if they differ by more than is tolerated.
     """
     from replay.commands import validate as command
 
-    command(_store_path(context, store), trace, misses, form.value, output)
+    return command(_store_path(context, store), trace, misses, form.value, output)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -132,8 +132,8 @@ def policies(policy_file: str | None, form: Format, output: str | None) -> None:
     show(pa.Table.from_pylist(list_policies(user)), form, output)
 
 
-def validate(store_path: str, trace: str | None, misses: bool, form: Format, output: str | None) -> None:
-    """Policy none against the kernel's reference counts."""
+def validate(store_path: str, trace: str | None, misses: bool, form: Format, output: str | None) -> int:
+    """The replay against the recorded kernel; exit status 1 if they differ by more than is tolerated."""
     from replay import validate as validation
 
     store = Store(store_path)
@@ -143,10 +143,11 @@ def validate(store_path: str, trace: str | None, misses: bool, form: Format, out
     result = validation.validate(store, entries)
     if form == "table" and output is None:
         put(validation.as_text(result, misses=misses))
-        return
+        return int(result.failed)
     show(result.misses if misses else result.table, form, output)
     for line in result.notes:
         say(line)
+    return int(result.failed)
 
 
 def list_params(form: Format, output: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from builders.raw import (
     BASE,
+    Record,
     added,
     deleted,
     dirtied,
@@ -371,3 +372,12 @@ def test_probes_are_known_by_name_and_fields_in_any_group_and_tracepoints_by_sys
     assert find("gup", "folio_start_writeback", fields - {"index"}) is None
     assert find("mine", "ext4_punch_hole", frozenset({"dev", "ino", "offset", "len"})) is None
     assert find("probe", "pin_user_pages_fast__return", frozenset({"ret"})) is find("gup", "pin_user_pages_fast_ret", frozenset({"ret"}))
+
+
+def test_writeback_of_a_folio_of_several_pages() -> None:
+    def started(index: int, head: int, order: int) -> Record:
+        event, tid, fields = writeback("start", 10, index)
+        return event, tid, {**fields, "head": head, "order": order}
+
+    canonical, _ = lower([mmap(10, BASE, 64), added(10, 0), started(0, 1, 5), started(32, 0, 165), started(33, 1, 2)])
+    assert rows(canonical, "events", "index", "npages", op="wb_start") == [(0, 32), (32, 1), (33, 4)]

@@ -127,3 +127,12 @@ def test_the_replay_holds_what_a_release_has_not_let_go_of() -> None:
     assert [row for row in found if row[0] == "wb_while_pinned"] == [("wb_while_pinned", 2, 1), ("wb_while_pinned", 3, 1)]
     assert [row for row in found if row[0] == "dirty_after_clean"] == [("dirty_after_clean", 2, 1), ("dirty_after_clean", 3, 1)]
     assert canonical.tables["events"].filter(pc.equal(canonical.tables["events"]["op"], "unpin"))["npages"].to_pylist() == [3, 1, 4]
+
+
+def test_a_record_that_counts_only_for_want_of_better_ones_does_not_take_the_pins_with_it() -> None:
+    call, done = pinned(10, BASE, 8)
+    weak: Record = ("iomap_writeback_folio", 11, {"dev": 254 << 20 | 16, "ino": 13, "offset": 0, "length": 4096})
+    records = [mmap(10, BASE, 16), added(10, 0), START, call, dirtied(10, 5), weak, writeback("start", 11, 0), done, END]
+    canonical, _ = lower(records)
+    assert rows(canonical, "events", "index", "npages", op="pin") == [(0, 5), (5, 3)]
+    assert rows(canonical, "events", "index", op="wb_start") == [(0,)]

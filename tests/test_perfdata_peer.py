@@ -150,7 +150,8 @@ def test_what_is_lost_or_damaged_is_said() -> None:
 def test_the_replay_finds_the_writebacks_that_the_kernel_saw_pinned(name: str, tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     entry = ingest_file(store, str(FILES[name])).entry
-    (row,) = validate(store, [entry]).table.to_pylist()
+    row = validate(store, [entry]).table.to_pylist()[0]
+    assert row["kind"] == "pinned writebacks"
     assert row["precision"] >= 0.995
     assert row["recall"] >= 0.995
 

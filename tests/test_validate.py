@@ -106,3 +106,18 @@ def test_lossy_traces_say_so(store: Store) -> None:
     assert result.table["precision"].to_pylist() == [None]
     assert result.table["recall"].to_pylist() == [0.0]
     assert any("kernel lost events 7" in note for note in result.notes)
+
+
+def test_folios_of_several_pages_are_judged_by_their_own_count_of_pins(store: Store) -> None:
+    """And left out where the probe did not fetch it: reference counts tell the pins of single pages only."""
+    own = writebacks([40, 1030, 40])
+    counted = own.append_column("head", pa.array([1, 0, 1])).append_column("pincount", pa.array([32, 7, 0]))
+    started = [{**row, "npages": 4 if row["index"] == 0 else 1, "index": 4 * row["index"]} for row in events(3)]
+    adds = [{"seq": -1, "ts": 0, "op": "cache_add", "file": FILE, "index": index, "npages": 4} for index in (0, 8)]
+    found = {"conflicts": [conflict(0, 2), conflict(100, 4)]}
+    for name, raw, expected in (("t000000000021", counted, (3, 2, 2, 2)), ("t000000000022", own, (3, 1, 1, 1))):
+        entry = add_trace(store, name, tables={"events": [*adds, *started]}, raw={("gup", "folio_start_writeback"): raw})
+        add_run(store, f"r-{name}", "none", name, tables=found)
+        row = validate.validate(store, [entry]).table.to_pylist()[0]
+        assert tuple(row[column] for column in ("items", "measured", "predicted", "agree")) == expected
+        assert ("left out: 2 of folios of several pages" in row["note"]) == (raw is own)
