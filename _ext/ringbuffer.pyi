@@ -8,6 +8,9 @@ BATCH_FULL: int
 ALL_DONE: int
 
 @disjoint_base
+class Samples: ...
+
+@disjoint_base
 class RingMerge:
     def __new__(
         cls, page_bytes: list[int], need_bytes: list[int], *, header_bytes: int, long_bytes: int, big_endian: bool = False
