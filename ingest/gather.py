@@ -1,34 +1,22 @@
-"""Raw tables to the words of the in-order pass: one array per word over all mapped records of a batch, and their order."""
+"""Raw tables to the words of the in-order pass: for each word a column of a table, and whose turn it is record by record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from replay._ext.identity import STEPS
+from replay._ext.identity import NO_TURN, STEPS, WORDS
 from replay.ingest.slots import INDEX_END
 from replay.ingest.sources import Mapping, Source
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-# Word: type, and the value that says "none".
-WORDS: dict[str, tuple[type[np.generic], int]] = {
-    "dev": (np.int64, -1),
-    "ino": (np.uint64, 0),
-    "name": (np.int32, -1),
-    "index": (np.int64, -1),
-    "npages": (np.int64, -1),
-    "a": (np.int64, -1),
-    "b": (np.int64, -1),
-    "c": (np.int64, -1),
-    "d": (np.int64, -1),
-}
+# Words whose "none" is another one than -1.
+_NONE = {"ino": 0}
 _STEP_CODE = {name: code for code, name in enumerate(STEPS)}
 _PAGE_SHIFT = 12
 
@@ -39,54 +27,46 @@ class Names:
 
     codes: dict[str, int] = field(default_factory=dict)
 
-    def encode(self, column: pa.Array) -> NDArray[np.int32]:
+    def encode(self, column: pa.Array) -> NDArray[np.int64]:
         values = column.dictionary_encode() if pa.types.is_string(column.type) else column
         known = [-1 if name is None else self.codes.setdefault(name, len(self.codes)) for name in values.dictionary.to_pylist()]
         indices = pc.fill_null(values.indices, len(known)).to_numpy(zero_copy_only=False)
-        codes: NDArray[np.int32] = np.array([*known, -1], np.int32)[indices]
+        codes: NDArray[np.int64] = np.array([*known, -1], np.int64)[indices]
         return codes
 
 
-def gather(tables: Dict[tuple[str, str], tuple[Mapping, pa.RecordBatch]], names: Names) -> dict[str, NDArray[Any]]:
-    """The arguments of `feed`: columns over all records, table after table, and the order of their positions by seq."""
-    tables = {name: (mapping, _selected(mapping, batch)) for name, (mapping, batch) in tables.items()}
-    rows = sum(batch.num_rows for _, batch in tables.values())
-    words: dict[str, NDArray[Any]] = {word: np.empty(rows, type_) for word, (type_, _) in WORDS.items()}
-    words |= {
-        "step": np.empty(rows, np.uint8),
-        "weak": np.empty(rows, np.uint8),
-        "seq": np.empty(rows, np.int64),
-        "ts": np.empty(rows, np.int64),
-    }
-    words |= {"cpu": np.empty(rows, np.int32), "tid": np.empty(rows, np.int32)}
-    at = 0
-    for mapping, batch in tables.values():
-        place = slice(at, at + batch.num_rows)
-        _fill(mapping, batch, names, {word: values[place] for word, values in words.items()})
-        at += batch.num_rows
-    words["order"] = _order(words["seq"])
-    return words
+Table = tuple[int, bool, int, list[NDArray[np.int64]]]
+"""Step, weakness, number of records, and for each of WORDS its values: one per record, or one for all of them."""
 
 
-def _fill(mapping: Mapping, batch: pa.RecordBatch, names: Names, words: dict[str, NDArray[Any]]) -> None:
-    words["step"][:] = _STEP_CODE[mapping.step]
-    words["weak"][:] = mapping.weak
+def gather(tables: Dict[tuple[str, str], tuple[Mapping, pa.RecordBatch]], names: Names) -> tuple[NDArray[np.uint16], list[Table]]:
+    """The arguments of `feed`."""
+    chosen = [(mapping, _selected(mapping, batch)) for mapping, batch in tables.values()]
+    return _turns([_long(batch, "seq") for _, batch in chosen]), [_table(mapping, batch, names) for mapping, batch in chosen]
+
+
+def _table(mapping: Mapping, batch: pa.RecordBatch, names: Names) -> Table:
     numeric, texts = _usable(batch.schema)
     actor = mapping.actor if mapping.actor in numeric else "common_pid"
-    for own, column in (("seq", "seq"), ("ts", "ts"), ("cpu", "cpu"), ("tid", actor)):
-        words[own][:] = _numbers(batch, column) if column in numeric else 0
-    for word, (_, none) in WORDS.items():
+    own = {"seq": "seq", "ts": "ts", "cpu": "cpu", "tid": actor}
+    words = []
+    for word in WORDS:
         source = mapping.words.get(word)
         usable = texts if word == "name" else numeric
         name = next((field for field in source.fields if field in usable), None) if source else None
-        if source is None or (name is None and source.rule not in {"constant", "order", "folio"}):
-            words[word][:] = none
-        elif word == "name":
-            words[word][:] = names.encode(batch.column(name))
+        if word in own:
+            words.append(_long(batch, own[word]) if own[word] in numeric else _single(0))
+        elif source is None or (name is None and source.rule not in {"constant", "order", "folio"}):
+            words.append(_single(_NONE.get(word, -1)))
         elif name is None:
-            words[word][:] = source.constant
+            words.append(_single(source.constant))
         else:
-            _apply(source, name, batch, words[word], numeric)
+            words.append(names.encode(batch.column(name)) if word == "name" else _apply(source, name, batch, numeric))
+    return _STEP_CODE[mapping.step], mapping.weak, batch.num_rows, words
+
+
+def _single(value: int) -> NDArray[np.int64]:
+    return np.array([value], np.int64)
 
 
 def _usable(schema: pa.Schema) -> tuple[frozenset[str], frozenset[str]]:
@@ -106,27 +86,24 @@ def _selected(mapping: Mapping, batch: pa.RecordBatch) -> pa.RecordBatch:
     name, bits = mapping.only
     if name not in _usable(batch.schema)[0]:
         return batch.slice(0, 0)
-    return batch.filter(pa.array(_numbers(batch, name).astype(np.uint64) & np.uint64(bits) != 0))
+    return batch.filter(pa.array(_long(batch, name).view(np.uint64) & np.uint64(bits) != 0))
 
 
-def _numbers(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
+def _long(batch: pa.RecordBatch, name: str) -> NDArray[np.int64]:
+    """A column as 64-bit words; what is unsigned keeps its bits."""
     column = batch.column(name)
     if column.null_count:
         column = pc.fill_null(column, False if pa.types.is_boolean(column.type) else 0)
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-    return values
+    return values.view(np.int64) if values.dtype == np.uint64 else values.astype(np.int64, copy=False)
 
 
-def _apply(source: Source, name: str, batch: pa.RecordBatch, into: NDArray[Any], numeric: frozenset[str]) -> None:
-    values = _numbers(batch, name)
+def _apply(source: Source, name: str, batch: pa.RecordBatch, numeric: frozenset[str]) -> NDArray[np.int64]:
+    values = _long(batch, name)
     if source.rule == "plain":
-        into[:] = values.view(into.dtype) if values.dtype.itemsize == into.dtype.itemsize else values
-        return
-    values = values.view(np.int64) if values.dtype == np.uint64 else values.astype(np.int64, copy=False)
+        return values
     more = next((field for field in source.more if field in numeric), None)
-    other = None if more is None else _numbers(batch, more)
-    other = None if other is None else other.view(np.int64) if other.dtype == np.uint64 else other.astype(np.int64)
-    into[:] = RULES[source.rule](values, other)
+    return RULES[source.rule](values, None if more is None else _long(batch, more))
 
 
 def _page(values: NDArray[np.int64], _: Any) -> NDArray[np.int64]:
@@ -208,13 +185,17 @@ RULES = {
 }
 
 
-def _order(seq: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Positions in order of seq. Its values are nearly consecutive, so they are placed rather than sorted."""
-    if not len(seq):
-        return np.zeros(0, np.int32)
-    first, span = int(seq.min()), int(seq.max()) - int(seq.min()) + 1
-    if span > 8 * len(seq) + 1024:
-        return np.argsort(seq, kind="stable").astype(np.int32)
-    place = np.full(span, -1, np.int32)
-    place[seq - first] = np.arange(len(seq), dtype=np.int32)
-    return place[place >= 0]
+def _turns(seqs: list[NDArray[np.int64]]) -> NDArray[np.uint16]:
+    """Which table holds the next record, in order of seq. Its values are nearly consecutive, so they are placed rather than sorted."""
+    rows = sum(map(len, seqs))
+    if not rows:
+        return np.zeros(0, np.uint16)
+    first, last = min(int(seq.min()) for seq in seqs if len(seq)), max(int(seq.max()) for seq in seqs if len(seq))
+    if last - first < 8 * rows + 1024:
+        turns = np.full(last - first + 1, NO_TURN, np.uint16)
+        for table, seq in enumerate(seqs):
+            turns[seq - first] = table
+        if np.count_nonzero(turns != NO_TURN) == rows:
+            return turns
+    tables = np.repeat(np.arange(len(seqs), dtype=np.uint16), [len(seq) for seq in seqs])
+    return tables[np.argsort(np.concatenate(seqs), kind="stable")]

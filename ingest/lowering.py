@@ -92,7 +92,7 @@ class Lowering:
             if mapping is not None and table.num_rows:
                 tables[name] = (mapping, table)
         if tables:
-            feed(self.state, **gather(tables, self.names))
+            feed(self.state, *gather(tables, self.names))
             self.chunks.append({name: np.asarray(values) for name, values in self.state.take_rows().items()})
 
     def finish(self) -> Canonical:
