@@ -31,6 +31,7 @@ MODULES = (
     "operations",
     "identity",
     "touched",
+    "packing",
     # the replay, in order of who builds on whom
     "world",
     "outcomes",

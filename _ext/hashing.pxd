@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from replay._ext.memory cimport wrap_multiply
 
@@ -83,3 +83,11 @@ cdef inline void *room(void *items, size_t used, size_t *capacity, size_t size) 
     memset(<char *>moved + capacity[0] * size, 0, (larger - capacity[0]) * size)
     capacity[0] = larger
     return moved
+
+
+# A copy of items for Python, which knows their struct as a numpy dtype.
+cdef inline bytearray bytes_of(const void *items, size_t size):
+    cdef bytearray copied = bytearray(size)
+    if size:
+        memcpy(<char *>copied, items, size)
+    return copied

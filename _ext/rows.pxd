@@ -50,7 +50,7 @@ cdef struct Row:
     uint8_t op
     uint8_t source
     uint8_t confidence # per cent
-    uint8_t unused
+    uint8_t touches    # its pages were counted as touched, see _ext/touched.pyx
 
 cdef struct Patch:
     int64_t row

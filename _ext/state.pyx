@@ -1,13 +1,11 @@
 """State of the in-order pass over raw records: tasks, files, pins, regions, and the rows made so far."""
 
-from array import array
-
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from replay._ext.addresses cimport AddressSpaces
-from replay._ext.hashing cimport get, put, room
+from replay._ext.hashing cimport bytes_of, get, put, room
 from replay._ext.rows cimport FLAG_OPEN, PATCH_OPEN, Patch, Pin, Region, Row
 
 
@@ -212,27 +210,17 @@ cdef class State:
         self.regions_used += 1
         return <int32_t>(self.regions_used - 1)
 
-    def take_rows(self):
-        """The rows made since the last call, as arrays by field of struct Row."""
-        cdef size_t i
-        cdef Row *row
-        words = {name: array("q", bytes(8 * self.rows_used)) for name in ("seq", "ts", "index", "npages", "value")}
-        cdef int64_t[::1] seq = words["seq"], ts = words["ts"], index = words["index"], npages = words["npages"], value = words["value"]
-        words |= {name: array("i", bytes(4 * self.rows_used)) for name in ("tid", "file", "mr", "pin", "cpu")}
-        cdef int32_t[::1] tid = words["tid"], file = words["file"], mr = words["mr"], pin = words["pin"], cpu = words["cpu"]
-        words |= {"flags": array("H", bytes(2 * self.rows_used))}
-        cdef uint16_t[::1] flags = words["flags"]
-        words |= {name: array("B", bytes(self.rows_used)) for name in ("op", "source", "confidence")}
-        cdef uint8_t[::1] op = words["op"], source = words["source"], confidence = words["confidence"]
-        with nogil:
-            for i in range(self.rows_used):
-                row = &self.rows[i]
-                seq[i], ts[i], index[i], npages[i], value[i] = row.seq, row.ts, row.index, row.npages, row.value
-                tid[i], file[i], mr[i], pin[i], cpu[i] = row.tid, row.file, row.mr, row.pin, row.cpu
-                flags[i], op[i], source[i], confidence[i] = row.flags, row.op, row.source, row.confidence
+    @property
+    def pending(self):
+        """Rows made since they were last dropped."""
+        return self.rows_used
+
+    def drop_rows(self):
+        """Let go of the pending rows, which have been packed; gives the patches made since the last time, as bytes of struct Patch."""
+        cdef bytearray patches = bytes_of(self.patches, self.patches_used * sizeof(Patch))
         self.rows_taken += <int64_t>self.rows_used
-        self.rows_used = 0
-        return words
+        self.rows_used = self.patches_used = 0
+        return patches
 
     def processes(self):
         """Process id by thread id, as far as the trace told."""
@@ -261,18 +249,10 @@ cdef class State:
         return 0
 
     def tables(self):
-        """Patches, pins, regions and file keys as bytes of their structs, and the counts."""
+        """Pins, regions and file keys as bytes of their structs, and the counts."""
         return (
-            bytes_of(self.patches, self.patches_used * sizeof(Patch)),
             bytes_of(self.pins, self.pins_used * sizeof(Pin)),
             bytes_of(self.regions, self.regions_used * sizeof(Region)),
             bytes_of(self.keys, self.keys_used * sizeof(FileKey)),
             [self.counts[i] for i in range(N_COUNTS)],
         )
-
-
-cdef bytearray bytes_of(void *items, size_t size):
-    cdef bytearray copied = bytearray(size)
-    if size:
-        memcpy(<char *>copied, items, size)
-    return copied

@@ -2,10 +2,28 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
+from replay._ext.state import State
+
+INDEX_END: int
+
 @disjoint_base
 class PageBits:
-    def add(self, file: NDArray[np.int64], index: NDArray[np.int64]) -> None: ...
-    def runs(self) -> tuple[list[int], list[int], list[int]]: ...
+    def add(self, file: NDArray[np.int64], begin: NDArray[np.int64], npages: NDArray[np.int64]) -> None: ...
+    def touch(self, state: State, touching: NDArray[np.uint8]) -> None: ...
+    def superseded(self) -> list[int]: ...
+    def runs(self) -> bytearray: ...
+
+@disjoint_base
+class Settling:
+    def __init__(
+        self,
+        group_of_key: NDArray[np.int32],
+        group_of_file: NDArray[np.int32],
+        first_of_file: NDArray[np.int32],
+        by_device: NDArray[np.uint8],
+        latest: NDArray[np.int64],
+    ) -> None: ...
+    def settle(self, key: NDArray[np.int32], op: NDArray[np.uint8], index: NDArray[np.int64], file: NDArray[np.int64]) -> None: ...
 
 def ranks(
     run_file: NDArray[np.int64],

@@ -1,13 +1,24 @@
 """Which pages are touched, and their places in the numbering: one pass over rows, whatever their order."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 
-from replay._ext.hashing cimport PairMap, get, put, room
+from replay._ext.hashing cimport PairMap, bytes_of, get, put, room
+from replay._ext.ops cimport OP_CACHE_ADD, OP_PIN
+from replay._ext.rows cimport FLAG_WEAK, Row, told
+from replay._ext.state cimport State
+
+INDEX_END = 1 << 51
+"""loff_t ends at 2^63 - 1: no page of a file has a higher number than this (include/linux/fs.h, MAX_LFS_FILESIZE)."""
 
 cdef enum:
     CHUNK_BITS = 12              # pages per chunk of the bitmap, as a power of two
-    CHUNK_WORDS = 64            # of 64 pages each; written out, since Cython checks no overflow in a constant
+    CHUNK_PAGES = 4096           # written out, since Cython checks no overflow in a constant
+    CHUNK_WORDS = 64             # of 64 pages each
+    WEAK_SHIFT = 32
+
+cdef int64_t END = INDEX_END
+cdef uint64_t ALL = ~<uint64_t>0
 
 
 cdef struct Chunk:
@@ -16,29 +27,83 @@ cdef struct Chunk:
     uint64_t words[CHUNK_WORDS]
 
 
+cdef struct Run:
+    int64_t file
+    int64_t begin
+    int64_t end
+
+
 cdef class PageBits:
-    """A set of single pages of files."""
+    """A set of pages of files: short ranges as a bitmap, long ones as they come."""
 
     cdef Chunk *chunks
     cdef size_t used
     cdef size_t capacity
     cdef PairMap places
+    cdef Run *ranges
+    cdef size_t ranges_used
+    cdef size_t ranges_capacity
+    cdef int64_t last_at, last_file, last_number
+    cdef uint8_t met[2][256]
+
+    def __cinit__(self):
+        self.last_at = -1
 
     def __dealloc__(self):
         free(self.chunks)
         free(self.places.entries)
+        free(self.ranges)
 
-    def add(self, const int64_t[::1] file, const int64_t[::1] index):
-        """Put the pages (file, index) into the set; neither may be negative."""
+    def add(self, const int64_t[::1] file, const int64_t[::1] begin, const int64_t[::1] npages):
+        """Put ranges into the set; none may be empty, negative or beyond INDEX_END."""
         cdef Py_ssize_t i
-        cdef int64_t at = -1, last_file = -1, last_number = -1, number
         with nogil:
             for i in range(file.shape[0]):
-                number = index[i] >> CHUNK_BITS
-                if number != last_number or file[i] != last_file:
-                    last_file, last_number = file[i], number
-                    at = self._chunk(last_file, number)
-                self.chunks[at].words[(index[i] >> 6) & (CHUNK_WORDS - 1)] |= <uint64_t>1 << (index[i] & 63)
+                self._add(file[i], begin[i], npages[i])
+
+    def touch(self, State state not None, const uint8_t[::1] touching not None):
+        """Put in what the state's pending rows touch, and mark those rows. `touching` says of each operation whether its range is
+        pages that take part; files are file keys, in rows that may be dropped later (FLAG_WEAK) with operation + 1 in their upper half."""
+        cdef size_t i
+        cdef Row *row
+        cdef bint weak
+        with nogil:
+            for i in range(state.rows_used):
+                row = &state.rows[i]
+                weak = row.flags & told(FLAG_WEAK, True) != 0
+                self.met[weak][row.op] = 1
+                if not touching[row.op] or row.file < 0 or row.index < 0 or row.npages <= 0:
+                    continue
+                # A pin call that returned an error holds no page.
+                if row.npages >= END or row.index >= END - row.npages or (row.op == OP_PIN and row.pin < 0):
+                    continue
+                row.touches = 1
+                self._add(row.file | (<int64_t>row.op + 1) << WEAK_SHIFT if weak else row.file, row.index, row.npages)
+
+    def superseded(self):
+        """Operations of which both weak rows and others were met."""
+        return [op for op in range(256) if self.met[0][op] and self.met[1][op]]
+
+    cdef int _add(self, int64_t file, int64_t begin, int64_t npages) except -1 nogil:
+        cdef int64_t number, low, high, end = begin + npages
+        if npages > CHUNK_PAGES:
+            self.ranges = <Run *>room(self.ranges, self.ranges_used, &self.ranges_capacity, sizeof(Run))
+            self.ranges[self.ranges_used].file = file
+            self.ranges[self.ranges_used].begin, self.ranges[self.ranges_used].end = begin, end
+            self.ranges_used += 1
+            return 0
+        while begin < end:
+            number = begin >> CHUNK_BITS
+            if self.last_at < 0 or number != self.last_number or file != self.last_file:
+                self.last_at = self._chunk(file, number)
+                self.last_file, self.last_number = file, number
+            low, high = begin & (CHUNK_PAGES - 1), min(end - (number << CHUNK_BITS), CHUNK_PAGES)
+            if high == low + 1:
+                self.chunks[self.last_at].words[low >> 6] |= <uint64_t>1 << (low & 63)
+            else:
+                _fill(&self.chunks[self.last_at], low, high)
+            begin = (number + 1) << CHUNK_BITS
+        return 0
 
     cdef int64_t _chunk(self, int64_t file, int64_t number) except -1 nogil:
         cdef int64_t at = get(&self.places, <uint64_t>file, <uint64_t>number)
@@ -52,24 +117,107 @@ cdef class PageBits:
         return at
 
     def runs(self):
-        """The set as lists of (file, begin, end): runs of pages within a chunk, in no order of chunks."""
+        """The set as bytes of struct Run: runs of pages, those of a chunk in order, in no order of chunks, and the long ranges."""
         cdef size_t at
-        cdef int64_t bit, begin
-        cdef Chunk *chunk
-        files, begins, ends = [], [], []
-        for at in range(self.used):
-            chunk = &self.chunks[at]
+        cdef Run *runs = NULL
+        cdef size_t runs_used = 0, capacity = 0
+        try:
+            for at in range(self.used):
+                runs = _runs(&self.chunks[at], runs, &runs_used, &capacity)
+            return bytes_of(self.ranges, self.ranges_used * sizeof(Run)) + bytes_of(runs, runs_used * sizeof(Run))
+        finally:
+            free(runs)
+
+
+cdef void _fill(Chunk *chunk, int64_t low, int64_t high) noexcept nogil:
+    """Set the bits [low, high) of a chunk."""
+    cdef int64_t word
+    cdef uint64_t bits
+    for word in range(low >> 6, (high + 63) >> 6):
+        bits = ALL
+        if word == low >> 6:
+            bits &= ALL << (low & 63)
+        if word == high >> 6:
+            bits &= ~(ALL << (high & 63))
+        chunk.words[word] |= bits
+
+
+cdef Run *_runs(const Chunk *chunk, Run *runs, size_t *used, size_t *capacity) except NULL nogil:
+    """Append the runs of a chunk."""
+    cdef int64_t bit = 0, begin = -1
+    cdef uint64_t word
+    runs = <Run *>room(runs, used[0], capacity, sizeof(Run))
+    while bit <= CHUNK_PAGES:
+        word = chunk.words[bit >> 6] if bit < CHUNK_PAGES else 0
+        if bit & 63 == 0 and bit < CHUNK_PAGES and word == (0 if begin < 0 else ALL):
+            bit += 64
+            continue
+        if word >> (bit & 63) & 1:
+            if begin < 0:
+                begin = bit
+        elif begin >= 0:
+            runs = <Run *>room(runs, used[0], capacity, sizeof(Run))
+            runs[used[0]].file = chunk.file
+            runs[used[0]].begin, runs[used[0]].end = (chunk.number << CHUNK_BITS) + begin, (chunk.number << CHUNK_BITS) + bit
+            used[0] += 1
             begin = -1
-            for bit in range((1 << CHUNK_BITS) + 1):
-                if bit < 1 << CHUNK_BITS and chunk.words[bit >> 6] >> (bit & 63) & 1:
-                    if begin < 0:
-                        begin = bit
-                elif begin >= 0:
-                    files.append(chunk.file)
-                    begins.append((chunk.number << CHUNK_BITS) + begin)
-                    ends.append((chunk.number << CHUNK_BITS) + bit)
-                    begin = -1
-        return files, begins, ends
+        bit += 1
+    return runs
+
+
+cdef class Settling:
+    """Which file a row means, where its key may mean several: those of a group, or the later ones of an inode number that was used
+    again. Groups are numbered by key, and each file of one inode number knows the first; -1 for none."""
+
+    cdef PairMap last
+    cdef const int32_t[::1] group_of_key
+    cdef const int32_t[::1] group_of_file
+    cdef const int32_t[::1] first_of_file
+    cdef const uint8_t[::1] by_device
+    cdef int64_t[::1] latest
+
+    def __init__(
+        self,
+        const int32_t[::1] group_of_key not None,
+        const int32_t[::1] group_of_file not None,
+        const int32_t[::1] first_of_file not None,
+        const uint8_t[::1] by_device not None,
+        int64_t[::1] latest not None,
+    ):
+        """`by_device`: keys that tell their file for good. `latest`: for each file its own number, to be changed as others follow it."""
+        self.group_of_key, self.group_of_file, self.first_of_file = group_of_key, group_of_file, first_of_file
+        self.by_device, self.latest = by_device, latest
+
+    def __dealloc__(self):
+        free(self.last.entries)
+
+    def settle(
+        self,
+        const int32_t[::1] key not None,
+        const uint8_t[::1] op not None,
+        const int64_t[::1] index not None,
+        int64_t[::1] file not None,
+    ):
+        """Decide rows that follow each other, in place. In a group it is the file whose page of this index entered the cache last;
+        of files that followed each other the latest that the trace knew by then."""
+        cdef Py_ssize_t i
+        cdef int64_t group, first
+        with nogil:
+            for i in range(key.shape[0]):
+                if key[i] < 0:
+                    continue
+                group = self.group_of_file[file[i]] if file[i] >= 0 else self.group_of_key[key[i]]
+                if file[i] < 0 and group >= 0:
+                    file[i] = get(&self.last, <uint64_t>group, <uint64_t>index[i])
+                elif op[i] == OP_CACHE_ADD and group >= 0:
+                    put(&self.last, <uint64_t>group, <uint64_t>index[i], file[i])
+                first = self.first_of_file[file[i]] if file[i] >= 0 else -1
+                if first < 0:
+                    continue
+                if file[i] != first:
+                    self.latest[first] = max(self.latest[first], file[i])
+                elif not self.by_device[key[i]]:
+                    file[i] = self.latest[first]
 
 
 def ranks(

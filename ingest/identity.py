@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replay.ingest.canonical import OP_CODE
+from replay._ext.touched import Settling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,47 +138,39 @@ def _backed_file(
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
-    """Places by the value that stands there, in order."""
+class Graded:
+    """Identities by number of the key, with one more entry for no key: file, source and confidence in per cent.
 
-    values: NDArray[Any]
-    places: NDArray[np.int64]
+    Keys that `wander` mean one file here and another there, as their rows are settled in order.
+    """
+
+    file: NDArray[np.int64]
+    source: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    wander: NDArray[np.bool_]
+    group_of_key: NDArray[np.int32]
+    group_of_file: NDArray[np.int32]
+    first_of_file: NDArray[np.int32]
+    by_device: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, values: NDArray[Any], places: NDArray[np.int64]) -> _Places:
-        order = np.argsort(values, kind="stable")
-        return cls(values[order], places[order])
+    def of(cls, found: Identities, kinds: NDArray[np.uint8]) -> Graded:
+        """`kinds` are those of the keys."""
+        group_of_key = np.full(len(found.file) + 1, -1, np.int32)
+        group_of_file = np.full(len(found.names) + 1, -1, np.int32)
+        first_of_file = np.full(len(found.names) + 1, -1, np.int32)
+        for key, candidates in found.ambiguous.items():
+            group_of_key[key] = group_of_file[candidates] = key
+        for first, later in found.successors.items():
+            first_of_file[[first, *later]] = first
+        file = np.array([*found.file, -1], np.int64)
+        by_device = np.append(kinds == DEVICE, True)
+        sure = np.array([*(round(100 * confidence) for confidence in found.confidence), 0], np.uint8)
+        wander = (group_of_key >= 0) | ((first_of_file[file] >= 0) & ~by_device)
+        source = np.array([*found.source, 0], np.uint8)
+        return cls(file, source, sure, wander, group_of_key, group_of_file, first_of_file, by_device.view(np.uint8))
 
-    def where(self, value: int) -> NDArray[np.int64]:
-        return self.places[np.searchsorted(self.values, value) : np.searchsorted(self.values, value, "right")]
-
-
-def succeed(found: Identities, keys: NDArray[Any], file: NDArray[Any], kinds: NDArray[Any]) -> None:
-    """Rows that name a file without its device mean the latest one of its inode number that the trace knew by then, in place."""
-    if not found.successors:
-        return
-    told = np.append(kinds == DEVICE, False)[keys]
-    rows_of = _Places.of(file, np.arange(len(file)))
-    for first, later in found.successors.items():
-        begins = np.array([next(iter(rows_of.where(successor)), len(file)) for successor in later])
-        rows = rows_of.where(first)
-        rows = rows[~told[rows]]
-        file[rows] = np.array([first, *later])[np.searchsorted(begins, rows, side="right")]
-
-
-def settle(found: Identities, keys: NDArray[Any], file: NDArray[Any], op: NDArray[Any], index: NDArray[Any]) -> None:
-    """Decide rows of ambiguous keys, in place: the candidate whose page of this index entered the cache last."""
-    added = np.flatnonzero(op == OP_CODE["cache_add"])
-    rows_of, adds_of = _Places.of(keys, np.arange(len(keys))), _Places.of(file[added], added)
-    for key, candidates in found.ambiguous.items():
-        rows = rows_of.where(key)
-        adds = np.sort(np.concatenate([adds_of.where(candidate) for candidate in candidates]))
-        if not len(rows) or not len(adds):
-            continue
-        _, rank = np.unique(np.concatenate([index[adds], index[rows]]), return_inverse=True)
-        span = len(file) + 1
-        order = np.argsort(rank[: len(adds)] * span + adds)
-        sorted_adds = (rank[: len(adds)] * span + adds)[order]
-        before = np.searchsorted(sorted_adds, rank[len(adds) :] * span + rows) - 1
-        hit = (before >= 0) & (sorted_adds[before] // span == rank[len(adds) :])
-        file[rows[hit]] = file[adds[order[before[hit]]]]
+    def settling(self) -> Settling:
+        """To settle the rows of a trace from the first to the last."""
+        latest = np.arange(len(self.first_of_file))
+        return Settling(self.group_of_key, self.group_of_file, self.first_of_file, self.by_device, latest)

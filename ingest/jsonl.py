@@ -13,8 +13,10 @@ import numpy as np
 
 from replay import schema
 from replay.errors import TraceError
-from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, Files, assemble, numbers, words
+from replay.ingest.assembly import Assembly, Files
+from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, numbers, words
 from replay.ingest.losses import Losses
+from replay.ingest.ranges import Ranges
 from replay.ingest.records import TraceInfo
 from replay.ingest.registrations import Registrations
 from replay.ingest.slots import INDEX_END
@@ -248,7 +250,9 @@ class _Lowered:
         for key in ("index", "npages"):
             events.setdefault(key, Column(np.zeros(len(nowhere), np.int64), np.ones(len(nowhere), bool)))
         mrs, pins = self.registrations.tables()
-        return assemble(events, Files(list(self.files), dax, [None] * len(self.files)), mrs, pins, [], info, losses)
+        ranges = Ranges.of_events(events)
+        assembly = Assembly(info, Files(list(self.files), dax, [None] * len(self.files)), ranges.slots())
+        return Canonical(iter([assembly.events(events, ranges)]), lambda: assembly.entities(mrs, pins, [], losses), assembly.totals)
 
 
 def _joined(parts: list[Column], spoken: list[str] | None) -> Column:

@@ -1,27 +1,36 @@
 """Lowering: raw batches become canonical events and entities.
 
 Each batch is gathered into words by the declared mappings and goes once, in order, through the compiled pass, which knows
-what every task is doing. Ends of operations, files and slots are settled at the end, when the whole trace is known.
+what every task is doing. Ends of operations, files and slots are settled at the end, when the whole trace is known: the rows
+wait in a spill, and become events chunk by chunk.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from replay._ext.identity import feed
 from replay._ext.state import State
-from replay.ingest.canonical import OP_CODE, Canonical, Column, Files, assemble, words
+from replay._ext.touched import PageBits
+from replay.ingest.assembly import Assembly, Files
+from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, is_op, words
 from replay.ingest.gather import Names, gather
-from replay.ingest.identity import KEY, SOURCES, Identities, resolve
+from replay.ingest.identity import KEY, SOURCES, Graded, Identities, resolve
 from replay.ingest.mappings import find
-from replay.ingest.rows import PATCH, Rows, pointer_name
+from replay.ingest.ranges import Ranges
+from replay.ingest.rows import Rows, pointer_name
+from replay.ingest.slots import RUN, SlotMap, number_runs
 from replay.ingest.sources import Mapping
+from replay.ingest.spill import Spill
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from replay.ingest.losses import Losses
@@ -42,6 +51,9 @@ REGION = np.dtype(
     + [(name, "u1") for name in ("write", "odp", "preexisting", "unused")]
     + [("padding", "V4")]
 )
+# Rows are put aside once there are so many of them; each time becomes a row group of the events table.
+CHUNK_ROWS = 1 << 18
+_TOUCHING = is_op(np.arange(256), *TOUCHING_OPS).view(np.uint8)
 _PAGE_OPS = ("dirty", "wb_start", "wb_end", "wb_wait", "cache_add", "cache_del", "reclaim")
 # Order of the enum in _ext/state.pxd: (what is counted, of how many).
 _COUNTERS = (
@@ -68,19 +80,27 @@ def longterm_flag(uname: str | None) -> int:
 
 @dataclass(slots=True)
 class Lowering:
-    """Lowers a trace batch by batch; `finish` gives the tables. Batches must come in order of seq."""
+    """Lowers a trace batch by batch; `finish` gives the tables. Batches must come in order of seq.
+
+    `folder` is where rows wait on disk if they are too many; `close` when done with the tables.
+    """
 
     info: TraceInfo
     losses: Losses
+    folder: Path | None = None
     names: Names = field(default_factory=Names)
     mappings: dict[EventName, Mapping | None] = field(default_factory=dict)
     counts: dict[EventName, int] = field(default_factory=dict)
-    chunks: list[dict[str, NDArray[Any]]] = field(default_factory=list)
+    pages: PageBits = field(default_factory=PageBits)
+    page_events: list[int] = field(default_factory=lambda: [0, 0])
+    waits: list[tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=list)
+    spill: Spill = field(init=False)
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
         reclaimers = frozenset(tid for tid, comm in self.info.cmdlines.items() if comm.startswith("kswapd"))
         self.state = State(self.info.tgids, reclaimers, longterm_flag(self.info.uname))
+        self.spill = Spill(self.folder)
 
     def add(self, batch: RawBatch) -> None:
         tables = {}
@@ -93,27 +113,76 @@ class Lowering:
                 tables[name] = (mapping, table)
         if tables:
             feed(self.state, *gather(tables, self.names))
-            self.chunks.append({name: np.asarray(values) for name, values in self.state.take_rows().items()})
+            if self.state.pending >= CHUNK_ROWS:
+                self._put_aside()
 
     def finish(self) -> Canonical:
         self.state.close()
+        self._put_aside()
         info = replace(self.info, tgids=self.state.processes() | self.info.tgids)
-        patches, pins, regions, keys, counts = self.state.tables()
+        pins, regions, keys, counts = self.state.tables()
         self._count(counts)
         key_rows = np.frombuffer(keys, KEY)
         found = resolve(key_rows, list(self.names.codes))
-        rows = Rows(self.chunks, np.frombuffer(patches, PATCH))
-        self.chunks = []
-        events = rows.events(found, key_rows["kind"])
-        self._count_pages(events)
-        held = _pins(np.frombuffer(pins, PIN), found, info)
-        self._count_waits(events, held)
+        graded = Graded.of(found, key_rows["kind"])
         dax = np.zeros(len(found.names), bool)
         dax[sorted(found.dax)] = True
-        tracepoints = [(*name, count, mapping.op if (mapping := self.mappings[name]) else None) for name, count in self.counts.items()]
-        mrs = _regions(np.frombuffer(regions, REGION), found, info)
         files = Files(found.names, dax, [found.generations.get(file) for file in range(len(found.names))])
-        return assemble(events, files, mrs, held, tracepoints, info, self.losses)
+        assembly = Assembly(info, files, self._slots(graded))
+
+        def entities() -> dict[str, pa.Table]:
+            held = _pins(np.frombuffer(pins, PIN), found, info)
+            self._count_pages_and_waits(held)
+            tracepoints = [(*name, count, mapping.op if (mapping := self.mappings[name]) else None) for name, count in self.counts.items()]
+            return assembly.entities(_regions(np.frombuffer(regions, REGION), found, info), held, tracepoints, self.losses)
+
+        return Canonical(self._events(graded, assembly), entities, assembly.totals)
+
+    def close(self) -> None:
+        self.spill.close()
+
+    def _put_aside(self) -> None:
+        self.pages.touch(self.state, _TOUCHING)
+        self.spill.take(self.state)
+
+    def _superseded(self) -> NDArray[np.bool_]:
+        superseded = np.zeros(256, bool)
+        superseded[self.pages.superseded()] = True
+        return superseded
+
+    def _slots(self, graded: Graded) -> SlotMap:
+        """Slots of all touched pages, by what their file keys turned out to be."""
+        runs = np.frombuffer(self.pages.runs(), RUN)
+        weak_op, key = runs["file"] >> 32, runs["file"] & 0xFFFFFFFF
+        known = (graded.file[key] >= 0) & ~graded.wander[key] & ((weak_op == 0) | ~self._superseded()[weak_op - 1])
+        told = graded.file[key[known]], runs["begin"][known], runs["end"][known]
+        if graded.wander.any():
+            more = np.frombuffer(self._wandering(graded).runs(), RUN)
+            told = tuple(np.append(column, more[name]) for column, name in zip(told, RUN.names or (), strict=True))
+        return number_runs(*told)
+
+    def _wandering(self, graded: Graded) -> PageBits:
+        """The pages that rows touch whose file is settled in order."""
+        pages = PageBits()
+        for rows in self._rows(graded):
+            chosen = rows.wandering()
+            pages.add(rows.file[chosen], rows.rows["index"][chosen], rows.rows["npages"][chosen])
+        return pages
+
+    def _rows(self, graded: Graded) -> Iterator[Rows]:
+        settling, superseded = graded.settling(), self._superseded()
+        for chunk, patches in self.spill.chunks():
+            yield Rows(chunk, patches, superseded, graded, settling)
+
+    def _events(self, graded: Graded, assembly: Assembly) -> Iterator[pa.Table]:
+        given = False
+        for rows in self._rows(graded):
+            events = rows.events()
+            self._count_events(events)
+            table = assembly.events(events, Ranges.of_events(events, rows.touching()))
+            if table.num_rows or not given:
+                given = True
+                yield table
 
     def _count(self, counts: list[int]) -> None:
         for (name, total), count in zip(_COUNTERS, counts, strict=True):
@@ -122,20 +191,24 @@ class Lowering:
                 if total is not None:
                     self.losses.of(name, counts[total])
 
-    def _count_pages(self, events: dict[str, Column]) -> None:
-        pages = np.isin(events["op"].data, [OP_CODE[op] for op in _PAGE_OPS])
-        self.losses.add("events_without_file", int(np.count_nonzero(pages & (events["file"].data < 0))))
-        self.losses.of("events_without_file", int(np.count_nonzero(pages)))
+    def _count_events(self, events: dict[str, Column]) -> None:
+        op, file = events["op"].data, events["file"].data
+        pages = is_op(op, *_PAGE_OPS)
+        self.page_events[0] += int(np.count_nonzero(pages & (file < 0)))
+        self.page_events[1] += int(np.count_nonzero(pages))
+        waits = np.flatnonzero(op == OP_CODE["layout_wait"])
+        self.waits.append((file[waits], events["ts"].data[waits]))
 
-    def _count_waits(self, events: dict[str, Column], pins: dict[str, Column]) -> None:
+    def _count_pages_and_waits(self, pins: dict[str, Column]) -> None:
         """The kernel waits for busy DAX pages only: where no pin of ours explains one, ours are not all."""
-        waits = np.flatnonzero(events["op"].data == OP_CODE["layout_wait"])
-        file, ts = events["file"].data[waits], events["ts"].data[waits]
+        self.losses.add("events_without_file", self.page_events[0])
+        self.losses.of("events_without_file", self.page_events[1])
+        file, ts = (np.concatenate(parts) for parts in zip(*self.waits, strict=True))
         ended = np.where(pins["ts_unpin"].data < 0, np.iinfo(np.int64).max, pins["ts_unpin"].data)
         held = _until(pins["file"].data, pins["ts_pin"].data, file, ts) - _until(pins["file"].data, ended, file, ts)
-        if len(waits):
+        if len(ts):
             self.losses.add("waits_without_pin", int(np.count_nonzero((file < 0) | (held <= 0))))
-            self.losses.of("waits_without_pin", len(waits))
+            self.losses.of("waits_without_pin", len(ts))
 
 
 def _until(file: NDArray[Any], ts: NDArray[Any], of_file: NDArray[Any], until: NDArray[Any]) -> NDArray[np.int64]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +21,8 @@ from replay.store import Entry, Stage, Store, content_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from replay.ingest.canonical import Canonical, EventTotals
 
 # Part of a trace's id: raise it when the same file would give other tables.
 INGEST_VERSION = "3"
@@ -63,13 +66,13 @@ def ingest_file(store: Store, path: str, progress: Progress | None = None) -> In
             return IngestSummary(found, already=True)
         with store.stage("traces", "new") as stage:
             try:
-                info, tables, raw = _read(kind, path, stage.path, progress, lambda: _known(store, hashing) is not None)
+                info, tables, totals, raw = _read(kind, path, stage.path, progress, lambda: _known(store, hashing) is not None)
             except _Already:
                 pass
             else:
                 if _fingerprint(path) != before:
                     raise TraceError(path, None, "the file changed while it was read", hint="ingest it again once it is complete")
-                _commit(stage, hashing.result(), info, tables, raw)
+                _commit(stage, hashing.result(), info, tables, totals, raw)
         entry = store.find("traces", hashing.result())
         assert entry is not None
         return IngestSummary(entry, already=not stage.committed)
@@ -77,33 +80,44 @@ def ingest_file(store: Store, path: str, progress: Progress | None = None) -> In
 
 def _read(
     kind: str, path: str, folder: Path, progress: Progress | None, known: Callable[[], bool]
-) -> tuple[TraceInfo, Mapping[str, pa.Table], Sequence[RawFile]]:
-    """Fill the folder with the trace's tables."""
-    from replay.parquet import write_table
-
+) -> tuple[TraceInfo, Mapping[str, pa.Table], EventTotals, Sequence[RawFile]]:
+    """Fill the folder with the trace's tables; gives all but the events, of which there may be too many."""
     if kind == "jsonl":
         from replay.ingest.jsonl import read_jsonl
 
         info, canonical = read_jsonl(path, progress)
-        raw: Sequence[RawFile] = ()
-    else:
-        from replay.ingest.lowering import Lowering
+        return info, *_write(folder, canonical), ()
+    from replay.ingest.lowering import Lowering
 
-        reader = _open(kind, path)
-        info = reader.info
-        lowering = Lowering(info, reader.losses)
+    reader = _open(kind, path)
+    with closing(Lowering(reader.info, reader.losses, folder)) as lowering:
         with RawFiles(folder / "raw") as files:
             for batch in reader.batches(progress):
                 files.add(batch)
                 lowering.add(batch)
                 if known():
                     raise _Already
-            canonical = lowering.finish()
             raw = files.finish()
-    with ThreadPoolExecutor(2, thread_name_prefix="tables") as pool:
-        for _ in pool.map(lambda item: write_table(folder / f"{item[0]}.parquet", item[1]), canonical.tables.items()):
-            pass
-    return info, canonical.tables, raw
+        return reader.info, *_write(folder, lowering.finish()), raw
+
+
+def _write(folder: Path, canonical: Canonical) -> tuple[dict[str, pa.Table], EventTotals]:
+    """Write every table. Events are written by a thread while the next ones are made."""
+    from replay.parquet import open_writer, write_table
+    from replay.schema import EVENTS
+
+    with open_writer(folder / "events.parquet", EVENTS.arrow_schema()) as writer, ThreadPoolExecutor(1, "events") as pool:
+        writing: deque[Future[None]] = deque()
+        for events in canonical.events:
+            writing.append(pool.submit(writer.write_table, events, row_group_size=max(events.num_rows, 1)))
+            if len(writing) > 1:
+                writing.popleft().result()
+        for future in writing:
+            future.result()
+    tables = canonical.entities()
+    for name, table in tables.items():
+        write_table(folder / f"{name}.parquet", table)
+    return tables, canonical.totals
 
 
 def _open(kind: str, path: str) -> TraceReader:
@@ -120,51 +134,46 @@ def _open(kind: str, path: str) -> TraceReader:
     return open_tracecmd(path)
 
 
-def _commit(stage: Stage, trace: str, info: TraceInfo, tables: Mapping[str, pa.Table], raw: Sequence[RawFile]) -> None:
+def _commit(stage: Stage, trace: str, info: TraceInfo, tables: Mapping[str, pa.Table], totals: EventTotals, raw: Sequence[RawFile]) -> None:
     stage.id = trace
     losses = tables["losses"].to_pylist()
     stage.commit(
         {
             "ingest": INGEST_VERSION,
             "clock_unit": info.clock_unit,
-            "row": {"trace": trace, **_catalog_row(info, tables, raw, losses)},
-            "tables": {name: table.num_rows for name, table in sorted(tables.items())},
+            "row": {"trace": trace, **_catalog_row(info, tables, totals, raw, losses)},
+            "tables": dict(sorted({"events": totals.rows, **{name: table.num_rows for name, table in tables.items()}}.items())),
             "raw": [asdict(table) for table in raw],
-            "found": _found(tables, raw, losses),
+            "found": _found(tables, totals, losses),
         }
     )
 
 
 def _catalog_row(
-    info: TraceInfo, tables: Mapping[str, pa.Table], raw: Sequence[RawFile], losses: Sequence[Mapping[str, Any]]
+    info: TraceInfo, tables: Mapping[str, pa.Table], totals: EventTotals, raw: Sequence[RawFile], losses: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    import pyarrow.compute as pc
-
-    events = tables["events"]
-    ends = pc.min_max(events["ts"]).as_py()
     return {
         "source": os.path.basename(info.path),
         "format": info.format,
         "clock": info.clock,
         "uname": info.uname,
         "cpus": info.cpus,
-        "ts_first": ends["min"],
-        "ts_last": ends["max"],
-        "raw_events": sum(table.rows for table in raw) if raw else events.num_rows,
-        "events": events.num_rows,
+        "ts_first": totals.ts_first,
+        "ts_last": totals.ts_last,
+        "raw_events": sum(table.rows for table in raw) if raw else totals.rows,
+        "events": totals.rows,
         "pins": tables["pins"].num_rows,
         "pins_unresolved": _count(losses, "pins_unresolved"),
         "lost_events": _count(losses, "kernel_lost_events"),
     }
 
 
-def _found(tables: Mapping[str, pa.Table], raw: Sequence[RawFile], losses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _found(tables: Mapping[str, pa.Table], totals: EventTotals, losses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     import pyarrow.compute as pc
 
-    operations = tables["events"]["op"].cast("string").value_counts().to_pylist()
     mrs, tracepoints = tables["mrs"], tables["tracepoints"]
     return {
-        "operations": {row["values"]: row["counts"] for row in operations},
+        "operations": totals.operations,
         "tracepoints": tracepoints.num_rows,
         "mapped_records": pc.sum(tracepoints.filter(pc.is_valid(tracepoints["mapped"]))["rows"]).as_py() or 0,
         "mrs": mrs.num_rows,

@@ -1,4 +1,4 @@
-"""Rows of the in-order pass, with their patches, as columns of the events table."""
+"""A chunk of the in-order pass's rows, with their patches, as columns of the events table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from replay.ingest.canonical import OP_CODE, Column
-from replay.ingest.identity import SOURCES, Identities, device_name, settle, succeed
+from replay.ingest.identity import SOURCES, Graded, device_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# struct Patch of _ext/rows.pxd, and the orders of its enums.
-PATCH = np.dtype([("row", "i8"), ("value", "i8"), ("column", "i8")])
+    from replay._ext.touched import Settling
+
+# Orders of the enums in _ext/rows.pxd.
 PATCHED = (
     "dur",
     "open",
@@ -36,14 +37,6 @@ KINDS = (
     *("zero", "collapse", "insert", "shared", "private", "anonymous"),
     *(f"{kind}:{mode}" for kind in ("lease", "delegation", "layout") for mode in ("read", "write", "unlock")),
 )
-FIELDS = {
-    **dict.fromkeys(("seq", "ts", "index", "npages", "value"), np.int64),
-    **dict.fromkeys(("tid", "file", "mr", "pin", "cpu"), np.int32),
-    "flags": np.uint16,
-    "op": np.uint8,
-    "source": np.uint8,
-    "confidence": np.uint8,
-}
 # The column that `value` of a row means.
 _VALUE = {
     "cache_add": "pfn",
@@ -55,22 +48,27 @@ _NOTHING = 255
 
 
 class Rows:
-    """All rows of a trace by column. Rows that turned out to be no event, or of which there is a better record, are left out."""
+    """Rows by column. Those that turned out to be no event, or of which there is a better record, are left out.
 
-    def __init__(self, chunks: list[dict[str, NDArray[Any]]], patches: NDArray[Any]) -> None:
+    `superseded` says of each operation whether the trace has a better source of it than the weak one.
+    """
+
+    def __init__(
+        self, rows: dict[str, NDArray[Any]], patches: NDArray[Any], superseded: NDArray[np.bool_], found: Graded, settling: Settling
+    ) -> None:
         self.patches = {name: patches[patches["column"] == number] for number, name in enumerate(PATCHED)}
-        rows = {name: np.concatenate([chunk[name] for chunk in chunks]) if chunks else np.zeros(0, type_) for name, type_ in FIELDS.items()}
         self.size = len(rows["op"])
         for name in ("op", "file", "index", "npages"):
             rows[name][self.patches[name]["row"]] = self.patches[name]["value"]
         keep = rows["op"] != _NOTHING
-        weak = (rows["flags"] & _bits("weak")[1]) != 0
-        if weak.any():
-            strong = np.zeros(256, bool)
-            strong[rows["op"][keep & ~weak]] = True
-            keep &= ~(weak & strong[rows["op"]])
+        if superseded.any():
+            keep &= ~(superseded[rows["op"]] & ((rows["flags"] & _bits("weak")[1]) != 0))
         self.kept = None if keep.all() else np.flatnonzero(keep)
         self.rows = {name: self.keep(values) for name, values in rows.items()}
+        self.found = found
+        self.file = found.file[self.rows["file"]]
+        if found.wander.any():
+            settling.settle(self.rows["file"], self.rows["op"], self.rows["index"], self.file)
 
     def keep(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self.kept is None else values[self.kept]
@@ -96,15 +94,9 @@ class Rows:
             return Column(np.where(patched.null, values, patched.data), null & patched.null)
         return None if null.all() else Column(values, null)
 
-    def events(self, found: Identities, kinds: NDArray[Any]) -> dict[str, Column]:
-        """`kinds` are those of the keys."""
-        rows, keys = self.rows, self.rows["file"]
+    def events(self) -> dict[str, Column]:
+        rows, file = self.rows, self.file
         index, npages = rows["index"], rows["npages"]
-        file = np.array([*found.file, -1], np.int64)[keys]
-        if found.ambiguous:
-            settle(found, keys, file, rows["op"], index)
-        if found.successors:
-            succeed(found, keys, file, kinds)
         opened, dur = self.patched("open"), self.patched("dur")
         if opened is not None and dur is not None and opened.null is not None and dur.null is not None:
             dur = Column(dur.data, dur.null | ~opened.null)
@@ -123,7 +115,16 @@ class Rows:
             **{name: self.valued(name) for name in ("pfn", "bytes", "result")},
         }
         always = {**{name: Column(rows[name]) for name in ("seq", "ts", "cpu", "tid", "op")}, "file": Column(file)}
-        return {**always, **self.grades(found, keys, file), **{name: column for name, column in columns.items() if column is not None}}
+        return {**always, **self.grades(), **{name: column for name, column in columns.items() if column is not None}}
+
+    def touching(self) -> NDArray[np.bool_]:
+        """Rows that touch the pages of a file that is known."""
+        touching: NDArray[np.bool_] = (self.rows["touches"] != 0) & (self.file >= 0)
+        return touching
+
+    def wandering(self) -> NDArray[np.intp]:
+        """Those of them whose file their key alone does not tell."""
+        return np.flatnonzero(self.touching() & self.found.wander[self.rows["file"]])
 
     def flag(self, name: str) -> Column | None:
         known, value = _bits(name)
@@ -148,18 +149,20 @@ class Rows:
             names += [name(int(value)) for value in distinct]
         return Column(codes, words=names)
 
-    def grades(self, found: Identities, keys: NDArray[Any], file: NDArray[Any]) -> dict[str, Column]:
+    def grades(self) -> dict[str, Column]:
         """Rows that an event's own identity names take that identity's grade; a file that was decided row by row is less sure."""
-        source, confidence, by_key = self.rows["source"], self.rows["confidence"], self.rows["source"] == 0
-        source = np.where(by_key, np.array([*found.source, 0], np.uint8)[keys], source)
-        confidence = np.where(by_key, np.array([*(round(100 * sure) for sure in found.confidence), 0], np.uint8)[keys], confidence)
+        found, file = self.found, self.file
+        keys, source, confidence = (self.rows[name] for name in ("file", "source", "confidence"))
+        by_key = source == 0
+        source = np.where(by_key, found.source[keys], source)
+        confidence = np.where(by_key, found.confidence[keys], confidence)
         # The file of a region is that of its pins, which mappings told.
         region = by_key & ((self.rows["op"] == OP_CODE["mr_reg"]) | (self.rows["op"] == OP_CODE["mr_dereg"]))
         if region.any():
             source[region] = np.where(file[region] >= 0, SOURCES.index("mapping"), 0)
             confidence[region] = np.where(file[region] >= 0, 90, 0)
-        if found.ambiguous:
-            decided = by_key & (file >= 0) & (source == SOURCES.index("unresolved"))
+        decided = by_key & (file >= 0) & (found.file[keys] < 0)
+        if decided.any():
             source[decided], confidence[decided] = SOURCES.index("cooccurrence"), 60
         codes = np.array([-1, *range(1, len(SOURCES))], np.int32)[source]
         sure = (np.arange(256) / 100)[confidence]

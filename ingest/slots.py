@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from replay._ext.touched import PageBits, ranks
+from replay._ext.touched import INDEX_END, PageBits, ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
 
-# loff_t ends at 2^63 - 1: no page of a file has a higher number than this (include/linux/fs.h, MAX_LFS_FILESIZE).
-INDEX_END = 1 << 51
+# struct Run of _ext/touched.pyx.
+RUN = np.dtype([(name, "i8") for name in ("file", "begin", "end")])
+
+__all__ = ["INDEX_END", "SlotMap", "number_runs", "number_slots"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,16 @@ class SlotMap:
 
 def number_slots(file_id: Ints, begin: Ints, npages: Ints) -> SlotMap:
     """Number the pages of ranges of files. Every range must be non-empty and within [0, INDEX_END)."""
-    single = npages == 1
     bits = PageBits()
-    bits.add(file_id[single], begin[single])
-    longer = ~single
-    ranges = [file_id[longer], begin[longer], begin[longer] + npages[longer]]
-    file, low, high = (np.concatenate([np.array(runs, np.int64), more]) for runs, more in zip(bits.runs(), ranges, strict=True))
-    order = np.lexsort((low, file))
-    return _merged(file[order], low[order], high[order])
+    bits.add(np.ascontiguousarray(file_id), np.ascontiguousarray(begin), np.ascontiguousarray(npages))
+    runs = np.frombuffer(bits.runs(), RUN)
+    return number_runs(runs["file"], runs["begin"], runs["end"])
+
+
+def number_runs(file_id: Ints, begin: Ints, end: Ints) -> SlotMap:
+    """Number the pages of runs, which may come in any order and overlap."""
+    order = np.lexsort((begin, file_id))
+    return _merged(file_id[order], begin[order], end[order])
 
 
 def _merged(file: Ints, begin: Ints, end: Ints) -> SlotMap:

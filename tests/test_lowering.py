@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from builders.raw import (
     BASE,
+    DEV,
     Record,
     added,
     deleted,
@@ -22,6 +23,7 @@ from builders.raw import (
 
 from replay import schema
 from replay._ext.identity import STEPS
+from replay.ingest import lowering, spill
 from replay.ingest.lowering import longterm_flag
 from replay.ingest.mappings import MAPPINGS, find
 
@@ -319,10 +321,15 @@ def test_weak_sources_step_back_where_a_better_one_exists() -> None:
     assert rows(canonical, "events", "seq", op="wb_start") == [(2,)]
 
 
-def test_batches_may_be_cut_anywhere() -> None:
+@pytest.mark.parametrize("chunk_rows", [lowering.CHUNK_ROWS, 1])
+def test_batches_may_be_cut_anywhere(chunk_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And rows be put aside at any time: to memory, or to disk."""
     records = [
         mmap(10, BASE, 16),
         added(10, 0),
+        added(10, 0, dev=DEV + 1),
+        writeback("start", 10, 0),
+        writeback("end", 10, 0),
         *registered(10, BASE, 2, UMEM),
         deleted(10, 1),
         on_file("ext4_truncate_enter", 10, blocks=8),
@@ -332,6 +339,8 @@ def test_batches_may_be_cut_anywhere() -> None:
         dirtied(10, 0),
     ]
     whole, _ = lower(records)
+    monkeypatch.setattr(lowering, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(spill, "MEMORY_BYTES", 100)
     for cut in range(1, len(records)):
         parts, _ = lower(records, cuts=[cut])
         for name, table in whole.tables.items():

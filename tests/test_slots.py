@@ -29,6 +29,11 @@ def test_slots_are_contiguous_per_file_and_in_index_order() -> None:
     assert [part.tolist() for part in slots.of_files(3)] == [[0, 3, 7], [3, 4, 0]]
 
 
+def test_ranges_longer_than_a_chunk_of_the_bitmap_join_the_others() -> None:
+    slots = numbered([(0, 4000, 200), (0, 8191, 2), (0, 4200, 5000), (0, 4200, 1), (1, 64, 64), (1, 0, 64), (1, 129, 4096)])
+    assert (slots.file_id.tolist(), slots.index.tolist(), slots.npages.tolist()) == ([0, 1, 1], [4000, 0, 129], [5200, 128, 4096])
+
+
 def test_range_covers_the_touched_pages_inside_of_it() -> None:
     slots = numbered([(0, 4, 2), (0, 9, 1), (1, 5, 4)])
     file, begin, end = np.array([[0, 0, 20], [0, 5, 9], [0, 6, 9], [1, 8, INDEX_END], [2, 0, 9], [0, 10, 12]], np.int64).T.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -72,11 +73,13 @@ def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
 def lower(records: Sequence[Record], *, cuts: Sequence[int] = (), **facts: Any) -> tuple[Canonical, dict[str, int]]:
     """Lower the records in one batch, or in several that end at `cuts`; gives the tables and the counters that are not zero."""
     losses = Losses()
-    lowering = Lowering(TraceInfo("test.dat", "test", "mono", facts.pop("uname", "Linux x 6.1.0"), 2, **facts), losses)
+    info = TraceInfo("test.dat", "test", "mono", facts.pop("uname", "Linux x 6.1.0"), 2, **facts)
     edges = [0, *cuts, len(records)]
-    for first, last in pairwise(edges):
-        lowering.add(batch(records[first:last], first))
-    canonical = lowering.finish()
+    with closing(Lowering(info, losses)) as lowering:
+        for first, last in pairwise(edges):
+            lowering.add(batch(records[first:last], first))
+        canonical = lowering.finish()
+        assert canonical.tables  # losses are complete once these are
     return canonical, {name: count for (name, _), count in losses.counts.items() if count}
 
 

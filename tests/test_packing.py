@@ -1,0 +1,75 @@
+"""Rows that wait packed for the end of the trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from builders.raw import BASE, added, batch, deleted, dirtied, mmap, registered, released, remote, writeback
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from replay._ext.packing import pack, unpack
+from replay._ext.state import State
+from replay.ingest.losses import Losses
+from replay.ingest.lowering import Lowering
+from replay.ingest.records import TraceInfo
+from replay.ingest.spill import FIELDS
+from replay.schema import OPS
+
+INDEXES = st.sampled_from([0, 1, 7, 127, 128, (1 << 51) - 1])
+RECORDS = st.lists(
+    st.one_of(
+        st.builds(added, st.integers(1, 3), INDEXES),
+        st.builds(deleted, st.integers(1, 3), INDEXES),
+        st.builds(dirtied, st.sampled_from([1, (1 << 31) - 1]), INDEXES),
+        st.builds(writeback, st.just("start"), st.integers(1, 3), INDEXES),
+        st.builds(remote, st.integers(BASE - 5, BASE + 9000), st.integers(0, 1 << 40)),
+    ),
+    max_size=40,
+)
+
+
+def state_of(records: list[tuple[str, int, dict[str, int]]]) -> State:
+    lowering = Lowering(TraceInfo("test.dat", "test", "mono", None, 1), Losses())
+    lowering.add(batch([mmap(1, BASE, 4), *registered(1, BASE, 2, 0xFF00), *records, released(1, 0xFF00)]))
+    return lowering.state
+
+
+def unpacked(packed: bytes, rows: int) -> dict[str, NDArray[Any]]:
+    columns: dict[str, NDArray[Any]] = {name: np.empty(rows, type_) for name, type_ in FIELDS.items()}
+    unpack(packed, **columns)
+    return columns
+
+
+@given(RECORDS)
+@settings(deadline=None)
+def test_rows_come_back(records: list[tuple[str, int, dict[str, int]]]) -> None:
+    state = state_of(records)
+    columns = unpacked(pack(state), state.pending)
+    seq = columns["seq"].tolist()
+    assert seq == sorted(seq)
+    assert columns["ts"].tolist() == [1000 * number for number in seq]
+    told = {("dirty", "index"), ("cache_add", "index"), ("cache_add", "pfn")}
+    for place, (event, tid, fields) in enumerate(records, 5):
+        for at in np.flatnonzero(columns["seq"] == place):
+            op = OPS[columns["op"][at]] if columns["op"][at] < len(OPS) else ""
+            assert columns["tid"][at] == tid
+            assert columns["cpu"][at] == tid % 2
+            if (op, "index") in told:
+                assert columns["index"][at] == fields["index"]
+            if (op, "pfn") in told:
+                assert columns["value"][at] == fields["pfn"]
+            if op.startswith("remote") and columns["pin"][at] < 0:
+                assert columns["value"][at] == fields["length"], event
+
+
+def test_rows_that_end_too_early_are_an_error() -> None:
+    state = state_of([added(1, 200), dirtied(2, 200)])
+    rows, packed = state.pending, pack(state)
+    for cut in range(len(packed)):
+        with pytest.raises(ValueError, match="end too early"):
+            unpacked(packed[:cut], rows)
+    assert pack(State({}, frozenset(), 0)) == b""
