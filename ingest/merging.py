@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
 
 from replay._ext.ringbuffer import ALL_DONE, RingMerge
 from replay.ingest.losses import Losses
-from replay.ingest.pages import PageSource
+from replay.ingest.pages import PageSource, Segment
 from replay.ingest.rawtables import Part, RawTable, StreamNames, raw_table, unique_formats
 from replay.ingest.records import Progress, RawBatch
 from replay.ingest.tracedat import Container
+
+# Decompressed before they are needed: of each stream, and of all.
+_AHEAD_BYTES = 1 << 20
+_ALL_AHEAD_BYTES = 16 << 20
 
 
 class Merging:
@@ -45,7 +50,7 @@ class Merging:
             np.repeat(np.arange(len(container.buffers), dtype=np.int32), [len(buffer.cpus) for buffer in container.buffers]),
             pa.array([buffer.name for buffer in container.buffers], pa.string()),
         )
-        self.segments = [source.segments() for source in sources]
+        self.segments: list[Iterator[Segment]] = []
         self.done_bytes = 0
         self.total_bytes = sum(source.size for source in sources)
 
@@ -62,6 +67,12 @@ class Merging:
         )
 
     def batches(self, max_rows: int, max_bytes: int) -> Iterator[RawBatch]:
+        ahead = min(_AHEAD_BYTES, _ALL_AHEAD_BYTES // max(len(self.sources), 1))
+        with ThreadPoolExecutor(1, "decompression") as pool:
+            self.segments = [source.segments(pool, ahead) for source in self.sources]
+            yield from self._merged(max_rows, max_bytes)
+
+    def _merged(self, max_rows: int, max_bytes: int) -> Iterator[RawBatch]:
         for stream in range(len(self.sources)):
             self._supply(stream)
         while True:

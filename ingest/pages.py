@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +24,12 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class _Chunk:
+    packed: memoryview
+    plain_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PageSource:
     """The data of one CPU of one buffer. What of it cannot be had is counted in `lost`, by the name of the loss counter."""
 
@@ -37,8 +44,9 @@ class PageSource:
     big_endian: bool = False
     lost: dict[str, int] = field(default_factory=dict)
 
-    def segments(self) -> Iterator[Segment]:
-        return self._stretches() if self.compression == "none" else self._chunks()
+    def segments(self, pool: Executor | None = None, ahead_bytes: int = 0) -> Iterator[Segment]:
+        """The pages in order. Chunks are decompressed by the pool, up to twice `ahead_bytes` before they are asked for."""
+        return self._stretches() if self.compression == "none" else self._decompressed(pool, ahead_bytes)
 
     def _stretches(self) -> Iterator[Segment]:
         stretch = self.data[self.offset : self.offset + self.size]
@@ -49,7 +57,40 @@ class PageSource:
             pages = stretch[begin : begin + step]
             yield Segment(pages, len(pages))
 
-    def _chunks(self) -> Iterator[Segment]:
+    def _decompressed(self, pool: Executor | None, ahead_bytes: int) -> Iterator[Segment]:
+        waiting: tuple[list[_Chunk], Future[list[memoryview | None]] | None] = ([], None)
+        for chunks in self._grouped(ahead_bytes):
+            # A chunk that alone is larger was not made by trace-cmd: it takes its memory only when its turn has come.
+            early = pool if sum(chunk.plain_bytes for chunk in chunks) <= ahead_bytes else None
+            following = chunks, early.submit(self._decompress, chunks) if early else None
+            yield from self._segments(*waiting)
+            waiting = following
+        yield from self._segments(*waiting)
+
+    def _segments(self, chunks: list[_Chunk], future: Future[list[memoryview | None]] | None) -> Iterator[Segment]:
+        for chunk, plain in zip(chunks, self._decompress(chunks) if future is None else future.result(), strict=True):
+            if plain is None:
+                self._lose("undecodable_bytes", len(chunk.packed))
+            elif chunk.plain_bytes:
+                yield Segment(plain, len(chunk.packed) + 8)
+
+    def _decompress(self, chunks: list[_Chunk]) -> list[memoryview | None]:
+        return [decompress(self.compression, chunk.packed, chunk.plain_bytes) for chunk in chunks]
+
+    def _grouped(self, most_bytes: int) -> Iterator[list[_Chunk]]:
+        """Chunks that decompress to so many bytes together, or a single one."""
+        group: list[_Chunk] = []
+        held = 0
+        for chunk in self._chunks():
+            if group and held + chunk.plain_bytes > most_bytes:
+                yield group
+                group, held = [], 0
+            group.append(chunk)
+            held += chunk.plain_bytes
+        if group:
+            yield group
+
+    def _chunks(self) -> Iterator[_Chunk]:
         """u32 count, then per chunk: u32 size | u32 decompressed size | bytes.
 
         The size that the BUFFER option gives does not always include the count: trace-cmd trusts the count alone.
@@ -73,12 +114,8 @@ class PageSource:
                 self._count_cut(packed_bytes - (len(stretch) - at), len(stretch))
                 return
             self.allowance.spend(plain_bytes, self.offset + at - 8, "a chunk of trace data")
-            plain = decompress(self.compression, stretch[at : at + packed_bytes], plain_bytes)
+            yield _Chunk(stretch[at : at + packed_bytes], plain_bytes)
             at += packed_bytes
-            if plain is None:
-                self._lose("undecodable_bytes", packed_bytes)
-            elif plain_bytes:
-                yield Segment(plain, packed_bytes + 8)
 
     def _count_cut(self, missing: int, held: int) -> None:
         """A chunk does not fit: the file is cut, or the chunk's size is wrong and what follows is lost with it."""
