@@ -155,11 +155,11 @@ class Lowering:
         runs = np.frombuffer(self.pages.runs(), RUN)
         weak_op, key = runs["file"] >> 32, runs["file"] & 0xFFFFFFFF
         known = (graded.file[key] >= 0) & ~graded.wander[key] & ((weak_op == 0) | ~self._superseded()[weak_op - 1])
-        told = graded.file[key[known]], runs["begin"][known], runs["end"][known]
+        columns = [graded.file[key[known]], runs["begin"][known], runs["end"][known]]
         if graded.wander.any():
             more = np.frombuffer(self._wandering(graded).runs(), RUN)
-            told = tuple(np.append(column, more[name]) for column, name in zip(told, RUN.names or (), strict=True))
-        return number_runs(*told)
+            columns = [np.append(column, more[name]) for column, name in zip(columns, RUN.names or (), strict=True)]
+        return number_runs(*columns)
 
     def _wandering(self, graded: Graded) -> PageBits:
         """The pages that rows touch whose file is settled in order."""

@@ -176,6 +176,8 @@ def test_a_generation_tells_the_next_file_of_an_inode_number_from_the_one_before
     assert [file for (file,) in rows(canonical, "events", "file", op="cache_add")] == [FILE, AGAIN]
     assert [file for (file,) in rows(canonical, "events", "file", op="wb_start")] == [FILE]
     assert [file for (file,) in rows(canonical, "events", "file", op="fsync")] == [AGAIN]
+    assert rows(canonical, "slots", "file_id", "index", "npages", "slot") == [(0, 0, 2, 0), (1, 0, 2, 2)]
+    assert rows(canonical, "events", "slot", "nslots", op="dirty") == [(0, 1), (1, 1), (2, 1), (3, 1)]
 
 
 def test_a_third_generation_is_a_third_file() -> None:
