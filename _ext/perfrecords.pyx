@@ -15,7 +15,7 @@ import numpy as np
 
 from replay._ext.hashing cimport get, put, room
 from replay._ext.memory cimport word_16, word_32, word_64
-from replay._ext.perfsamples cimport PARTS, Layout, Piece, locate
+from replay._ext.perfsamples cimport PARTS, Layout, Piece, first_of, locate
 from replay._ext.rowgroups cimport Row, RowGroups
 
 KINDS = 32
@@ -101,11 +101,6 @@ def outline(const uint8_t[::1] data not None, *, bint big_endian=False):
         return offsets, at
     finally:
         free(found)
-
-
-cdef first_of(list places):
-    """The first layout of each place of an id, of which there are a handful, however many events; a negative one is none."""
-    return np.array(sorted({place: number for number, place in reversed(list(enumerate(places))) if place[0] >= 0}.values()), np.int32)
 
 
 cdef class PerfRecords:

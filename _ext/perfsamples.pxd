@@ -37,3 +37,4 @@ cdef struct Piece:
 
 
 cdef bint locate(const Layout *layout, const uint8_t *record, uint32_t size, Piece *pieces) noexcept nogil
+cdef first_of(list places)

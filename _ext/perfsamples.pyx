@@ -5,6 +5,8 @@ Which fields a sample has is told by its event's attributes. Branch stacks, regi
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+import numpy as np
+
 from replay._ext.memory cimport bytes_between, word_32, word_64
 
 cdef enum:
@@ -130,3 +132,8 @@ cdef bint locate(const Layout *layout, const uint8_t *record, uint32_t size, Pie
         return False
     pieces[TAIL].data, pieces[TAIL].bytes = at, 8 * words
     return True
+
+
+cdef first_of(list places):
+    """The first layout of each place of an id, of which there are a handful, however many events; a negative one is none."""
+    return np.array(sorted({place: number for number, place in reversed(list(enumerate(places))) if place[0] >= 0}.values()), np.int32)

@@ -76,13 +76,13 @@ cdef int _end_pins(State state, Task *task, Record *record, size_t until) except
 
 
 cdef int _take_back(State state, Task *task) except -1 nogil:
-    """Undo the rows of pages that the release had not come to: those behind `done`."""
+    """Undo the rows of pages that the release had not come to: those behind `done`, as far as the records account for."""
     cdef Members *members = &state.members[task.releasing]
     cdef Release *at = &task.release
     cdef Pin *pin
     cdef int64_t begin
     at.disturbed = False
-    while at.ended > at.cursor:
+    while at.ended > at.cursor and state.afford():
         at.ended -= 1
         at.part = at.done - at.base if at.ended == at.cursor else 0
         begin = at.begin if at.ended == at.parted else 0

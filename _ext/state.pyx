@@ -11,6 +11,7 @@ from replay._ext.rows cimport FLAG_OPEN, PATCH_OPEN, Patch, Pin, Region, Row
 
 cdef enum:
     CLONE_THREAD = 0x10000   # include/uapi/linux/sched.h
+    GENERATIONS = 64         # of an inode that are told apart at a time: files that are mapped, whose number others have by now
     # Steps that may be taken beyond one a record.
     EXTRA_STEPS = 0x40000
     EXTRA_STEPS_A_RECORD = 16
@@ -127,15 +128,17 @@ cdef class State:
     cdef int32_t key_of_generation(self, int64_t place, uint64_t ino, int64_t generation) except -1 nogil:
         """A file system uses the inode numbers of deleted files again, with another generation. Only mappings tell it: from the
         first one of a new generation on, all events that name the inode mean the new file."""
-        cdef int32_t latest = self.key(KEY_DEVICE, place, ino), at = latest
+        cdef int32_t latest = self.key(KEY_DEVICE, place, ino), at = latest, i
         if generation <= 0:
             return latest
         if self.keys[latest].generation == 0:
             self.keys[latest].generation = <uint64_t>generation
-        while at >= 0 and self.keys[at].generation != <uint64_t>generation:
+        for i in range(GENERATIONS):
+            if at < 0:
+                break
+            if self.keys[at].generation == <uint64_t>generation:
+                return at
             at = self.keys[at].older
-        if at >= 0:
-            return at
         at = self._new_key(KEY_DEVICE, place, ino)
         self.keys[at].generation, self.keys[at].older = <uint64_t>generation, latest
         return at

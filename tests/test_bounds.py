@@ -21,7 +21,7 @@ from fuzz.workloads import recorded
 
 from replay.errors import ReplayError
 
-_SECONDS = 6
+_SECONDS = 8
 _MEMORY_SLACK = 128 << 20
 _MEMORY_MULTIPLE = 1024
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -54,15 +54,15 @@ def pipe(*records: bytes) -> bytes:
 
 def events_of_one_name() -> bytes:
     name = b"x".ljust(8, b"\0")
-    return pipe(*(attr(number, perf.TIME, number) + perf.record(perf.UPDATE, words(2, number) + name) for number in range(1, 12000)))
+    return pipe(*(attr(number, perf.TIME, number) + perf.record(perf.UPDATE, words(2, number) + name) for number in range(1, 8000)))
 
 
 def events_times_samples() -> bytes:
     """Ids stand at two places in turn, and no sample has one that is known."""
     kinds = (perf.IDENTIFIER | perf.TIME, perf.ID | perf.IP | perf.TIME)
-    attrs = (attr(7, kinds[number % 2], id_all=True) for number in range(30000))
+    attrs = (attr(7, kinds[number % 2], id_all=True) for number in range(10000))
     samples = perf.record(perf.SAMPLE, words(1, 2, 3)) + perf.record(14, words(1, 2))
-    return pipe(*attrs, samples * 30000)
+    return pipe(*attrs, samples * 100000)
 
 
 def _container(options: Callable[[int], bytes], *sections: tuple[int, bytes], compression: str = "zlib") -> bytes:
@@ -139,6 +139,12 @@ def devices_of_one_inode() -> bytes:
     return trace_of([raw.added(10, 4, dev=(1 << 20) + at) for at in range(40000)])
 
 
+def generations_of_one_inode() -> bytes:
+    head = perf.pair(5, 5) + words(raw.BASE, 4096, 0) + struct.pack("<II", 254, 16) + words(raw.INO)
+    tail = struct.pack("<II", 3, 1) + b"/a".ljust(8, b"\0")
+    return pipe(attr(7, perf.TIME, 1), *(perf.record(perf.MMAP2, head + words(number) + tail) for number in range(1, 60000)))
+
+
 def pins_of_one_range() -> bytes:
     count = 50000
     pins = [f'{{"ts":{at},"op":"pin","file":"a","index":0,"npages":1,"mr":1,"pin":{at}}}' for at in range(count)]
@@ -158,6 +164,7 @@ FILES = {
     forks_times_mappings: tracedat,
     programs_times_mappings: tracedat,
     devices_of_one_inode: tracedat,
+    generations_of_one_inode: perf_target,
     pins_of_one_range: jsonl,
 }
 
