@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from builders import perfdata as make
 from builders import raw, tracedat
+from builders.perfmachine import Machine
 from builders.samples import CYCLES, START, USUAL, comm, family, mmap2, opened, usual, wake
 
 from fuzz import reading
@@ -18,7 +19,8 @@ TOKENS = (
     *(struct.pack("<I", kind) for kind in _KINDS),
     *(make.words(1 << bit) for bit in range(25)),
     *(struct.pack("<HH", misc, size) for misc in (0, 1, 1 << 13) for size in (8, 16, 48, 65528)),
-    *(b"PERFILE2", b"\x28\xb5\x2f\xfd", b"\x01\x00\x00", b"__data_loc char[] ", b"offset:", b"size:", b"//anon", b"[vdso]"),
+    *(struct.pack(">I", kind) for kind in _KINDS),
+    *(b"PERFILE2", b"2ELIFREP", b"\x28\xb5\x2f\xfd", b"\x01\x00\x00", b"__data_loc char[] ", b"offset:", b"size:", b"//anon", b"[vdso]"),
 )
 
 
@@ -45,6 +47,10 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         yield f"{name}-no-formats", build(make.Recording((clock,), records[:3]))
         for kind in (make.COMPRESSED, make.COMPRESSED2):
             yield f"{name}-{kind}", build(usual(make.compressed(b"".join(records), 3, kind)))
+    machine = Machine(">")
+    yield "big-endian-file", machine.file(b"".join(machine.records()))
+    yield "big-endian-pipe", machine.pipe(b"".join(machine.records()))
+    yield "big-endian-83", machine.pipe(machine.compressed(make.COMPRESSED2))
     for name, workload in RECORDS.items():
         yield f"{name}-file", make.file_mode(_recording(workload))
     yield from reading.recorded("*.perf.data")
