@@ -19,17 +19,22 @@
 -- Column worst_file "worst file": The file with the most pages.
 -- Column holder "held by": Who owns most of the pinned pages, as name/thread id.
 -- Column first_ts [ts] "first at/s": The first one, on the trace's clock.
-WITH by_file_and_holder AS (
-  SELECT
-    conflicts.policy, settings, position, risk, class, op, file,
-    coalesce(name, '?/' || culprit_tid) AS holder,
-    count(*) AS conflicts,
-    sum(npages) AS pages,
-    sum(bytes) AS bytes,
-    min(ts) AS first_ts
+WITH summed AS ( -- before any join: there may be millions
+  SELECT run, trace, risk, class, op, file, culprit_tid, count(*) AS conflicts, sum(npages) AS pages, sum(bytes) AS bytes, min(ts) AS first_ts
   FROM conflicts
+  GROUP BY ALL
+),
+by_file_and_holder AS (
+  SELECT
+    policy, settings, position, risk, class, op, file,
+    coalesce(name, '?/' || culprit_tid) AS holder,
+    sum(conflicts) AS conflicts,
+    sum(pages) AS pages,
+    sum(bytes) AS bytes,
+    min(first_ts) AS first_ts
+  FROM summed
   JOIN _runs USING (run)
-  LEFT JOIN _tasks ON _tasks.trace = conflicts.trace AND tid = culprit_tid
+  LEFT JOIN _tasks ON _tasks.trace = summed.trace AND tid = culprit_tid
   GROUP BY ALL
 )
 SELECT
