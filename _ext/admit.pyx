@@ -153,3 +153,27 @@ cdef int on_unpin(World* w, int32_t row) except -1 nogil:
     if w.pins[p].region >= 0 and w.regions[w.pins[p].region].held == 0 and w.regions[w.pins[p].region].state == REGION_LIVE:
         w.regions[w.pins[p].region].state = REGION_DEAD       # nothing is left that a lease break could ask for
     return 0
+
+
+cdef void on_fork(World* w, int32_t row) noexcept nogil:
+    w.forked[w.tasks[w.rows.task[row]].owner] = w.step
+
+
+cdef int on_exit(World* w, int32_t row) except -1 nogil:
+    """A process is gone with its last recorded event, and its pins with its files, where the trace does not show them
+    released. A child that was forked since may hold the files: then they stay."""
+    cdef int32_t owner = w.tasks[w.rows.task[row]].owner, p
+    cdef Pin* pin
+    if w.last_row[owner] != row:
+        return 0
+    for p in range(w.n_pins):
+        pin = &w.pins[p]
+        if w.tasks[pin.task].owner != owner or w.pin_released[p] or (0 <= pin.step < w.forked[owner]):
+            continue
+        if pin.region >= 0 and w.policy.admit & ADMIT_NO_PIN:
+            unmap_pin(w, p)
+        elif pin.step >= 0:
+            drop_pin(w, p, DROP_DIRTY if pin.region >= 0 and pin.write else DROP_CLEAN, w.rows.op[row], w.rows.task[row])
+        if pin.region >= 0 and w.regions[pin.region].held == 0 and w.regions[pin.region].state != REGION_REFUSED:
+            w.regions[pin.region].state = REGION_DEAD
+    return 0

@@ -9,9 +9,10 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from replay._ext cimport decisions as d, ops as o
-from replay._ext.admit cimport on_mr_dereg, on_mr_reg, on_pin, on_unpin, take_preexisting
+from replay._ext.admit cimport on_exit, on_fork, on_mr_dereg, on_mr_reg, on_pin, on_unpin, take_preexisting
 from replay._ext.scheduler cimport finish_stall, peek, pop, postpone, schedule_next
 from replay._ext.recording cimport Trace
+from replay._ext.blocks cimport on_block_alloc
 from replay._ext.device cimport on_remote
 from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
 from replay._ext.lease cimport on_answer, on_deadline, on_reregister
@@ -24,13 +25,14 @@ from replay._ext.world cimport (
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
-ENGINE_VERSION = "3"
+ENGINE_VERSION = "4"
 
 # The order in which replay() takes a policy's choices and parameters.
 DECISIONS = ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "free")
 PARAMS = (
     "lease.break_time", "lease.timer_rounding", "lease.app", "lease.rtt", "lease.rounds", "lease.on_timeout", "lease.scope",
     "lease.reregister", "hw.revoke", "remote.activity", "writeback.expire", "writeback.interval",
+    "free.reserve",
     "mr.reg", "mr.dereg", "mr.dirty", "odp.fault", "odp.invalidate", "bounce.copy",
 )
 
@@ -103,6 +105,9 @@ cdef int dispatch(World* w, int32_t row) except -1 nogil:
         return on_fsync(w, row)
     elif op == o.OP_TRUNCATE or op == o.OP_PUNCH or op == o.OP_COLLAPSE or op == o.OP_REFLINK:
         return on_layout(w, row)
+    elif op == o.OP_BLOCK_ALLOC:
+        fill_holes(w, row)
+        return on_block_alloc(w, row) if w.n_reuses > 0 else 0
     elif op == o.OP_CACHE_ADD or op == o.OP_FALLOCATE:
         return fill_holes(w, row)
     elif op == o.OP_CACHE_DEL:
@@ -115,6 +120,10 @@ cdef int dispatch(World* w, int32_t row) except -1 nogil:
         return on_reclaim(w, row)
     elif op == o.OP_MIGRATE:
         return on_migrate(w, row)
+    elif op == o.OP_FORK:
+        on_fork(w, row)
+    elif op == o.OP_EXIT:
+        return on_exit(w, row)
     return 0                   # the others change nothing that a decision looks at
 
 
@@ -298,6 +307,9 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
     w.n_slots, w.n_pins, w.n_regions, w.n_files = trace.n_slots, trace.n_pins, trace.n_regions, trace.n_files
     w.n_tasks, w.n_owners, w.n_runs = trace.n_tasks, trace.n_owners, trace.n_runs
     w.region_pins, w.run_slot, w.run_index = trace.region_pins, trace.run_slot, trace.run_index
+    w.n_reuses, w.reuse_row, w.reuse_slot, w.reuse_npages = trace.n_reuses, trace.reuse_row, trace.reuse_slot, trace.reuse_npages
+    w.pin_released, w.last_row = trace.pin_released, trace.last_row
+    w.reserve = w.params.reserve
     w.first = trace.rows.ts[0] if trace.rows.n > 0 else 0
     w.end = trace.end
     w.now = w.first

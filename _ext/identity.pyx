@@ -385,6 +385,8 @@ cdef int _block_or_lease(State state, Task *task, Record *record) except -1 nogi
         operations.inside(state, task, record)
         row = state.emit(record, OP_BLOCK_ALLOC if step == BLOCK_ALLOC else OP_BLOCK_FREE)
         row.file = state.file_of(record)
+        if record.index >= 0:                    # file system blocks are taken for pages
+            row.index, row.npages = record.index, record.b
         state.patch(state.latest(), PATCH_BLOCK, record.a)
         state.patch(state.latest(), PATCH_NBLOCKS, record.b)
         return state.patch(state.latest(), PATCH_BLOCK_DEVICE, record.dev)

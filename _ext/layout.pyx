@@ -96,7 +96,8 @@ cdef int let_go(World* w, int op, int32_t file, int64_t lo, int64_t hi, int32_t 
     report(w, TRUNCATE_WHILE_PINNED, op, file, lo, hi, HELD, victim)
     if freed and w.policy.free == FREE_BUSY:
         report(w, SPACE_HELD, op, file, lo, hi, HELD, victim)
-        hold_blocks(w, file, lo, hi)
+    if freed:
+        hold_blocks(w, file, lo, hi, w.policy.free == FREE_BUSY)
     return end_instances(w, file, lo, hi, freed)
 
 
@@ -165,7 +166,7 @@ cdef int fail(World* w, int32_t row) except -1 nogil:
 cdef int release_busy(World* w, int op, int32_t file, int64_t lo, int64_t hi, int32_t victim, bint hole) except -1 nogil:
     """The pages leave the cache; the blocks of pinned ones stay busy until their last pin drops."""
     report(w, SPACE_HELD, op, file, lo, hi, HELD, victim)
-    hold_blocks(w, file, lo, hi)
+    hold_blocks(w, file, lo, hi, True)
     return end_instances(w, file, lo, hi, hole)
 
 

@@ -21,7 +21,7 @@ from replay._ext.outcomes cimport RevocationRow, charge, conflict, index_of, rep
 from replay._ext.pages cimport drop_pin, take_pin
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_REREGISTER, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, PAGE_DIRTY, Pin,
-    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Rows, Task, World, matches, price, push,
+    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Rows, Task, World, matches, outlives, price, push,
 )
 
 
@@ -129,6 +129,7 @@ cdef int break_leases(World* w, int32_t row, int64_t lo, int64_t hi) except -1 n
     br.lo = lo
     br.hi = hi
     br.op_done = 0
+    br.step = w.step
     br.over = False
     br.ranged = (w.rows.flags[row] & ROW_RANGE) != 0
     list_holders(w, &br)
@@ -262,7 +263,7 @@ cdef bint unanswered(World* w, Break* br) noexcept nogil:
     if br.over or w.tasks[br.task].mode != BLOCKED or w.tasks[br.task].last != br.row:
         return False
     for i in range(br.pins_at, br.pins_at + br.n_pins):
-        if w.pins[listed(w, i)].step >= 0:
+        if outlives(w, listed(w, i), br.step):
             return True
     return False
 
@@ -315,7 +316,7 @@ cdef int kill(World* w, int32_t owner, int32_t broken) except -1 nogil:
     cdef int32_t p, r, t
     for i in range(br.pins_at, br.pins_at + br.n_pins):
         p = listed(w, i)
-        if w.pins[p].step >= 0 and w.regions[w.pins[p].region].owner == owner and w.pins[p].live > 0:
+        if outlives(w, p, br.step) and w.regions[w.pins[p].region].owner == owner and w.pins[p].live > 0:
             conflict(w, KILLED, w.rows.op[br.row], br.file, index_of(w, w.pins[p].slot), w.pins[p].live, p, -1, br.task)
     charge(w, KILLED_TASKS, 1)
     for t in range(w.n_tasks):

@@ -22,13 +22,19 @@ cdef class Trace:
     cdef const uint8_t* pin_write
     cdef const uint8_t* pin_longterm
     cdef const uint8_t* pin_preexisting
+    cdef const uint8_t* pin_released # its release is recorded
     cdef const int32_t* region_task
     cdef const int32_t* region_device
     cdef const uint8_t* region_write
     cdef const int32_t* region_first # its pins: region_pins[region_first[r] : region_first[r + 1]]
     cdef const int32_t* region_pins
     cdef const int32_t* first_row    # of each task, -1
+    cdef const int32_t* last_row     # of each process, -1
     cdef const int64_t* run_slot
     cdef const int64_t* run_index
+    cdef int64_t n_reuses
+    cdef const int32_t* reuse_row    # block_alloc rows that take blocks which pages gave up
+    cdef const int64_t* reuse_slot
+    cdef const int64_t* reuse_npages
 
     cdef point(self)

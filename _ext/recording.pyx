@@ -21,9 +21,10 @@ COLUMNS = {
     "task_owner": "i32", "task_kworker": "u8",
     "file_slot": "i64", "file_nslots": "i64", "file_dax": "u8",
     "pin_slot": "i64", "pin_npages": "i64", "pin_file": "i32", "pin_region": "i32", "pin_task": "i32", "pin_write": "u8",
-    "pin_longterm": "u8", "pin_preexisting": "u8",
+    "pin_longterm": "u8", "pin_preexisting": "u8", "pin_released": "u8",
     "region_task": "i32", "region_device": "i32", "region_write": "u8",
     "run_slot": "i64", "run_index": "i64", "run_npages": "i64",
+    "reuse_row": "i32", "reuse_slot": "i64", "reuse_npages": "i64",
 }
 
 
@@ -81,7 +82,7 @@ def _take(columns):
         array = np.ascontiguousarray(columns[name])
         _need(array.dtype == TYPES[kind] and array.ndim == 1, f"column {name}: expected one dimension of {kind}, got {array.dtype}")
         taken[name] = array
-    for group in ("row", "task", "file", "pin", "region", "run"):
+    for group in ("row", "task", "file", "pin", "region", "run", "reuse"):
         sizes = {len(array) for name, array in taken.items() if name.startswith(group + "_")}
         _need(len(sizes) == 1, f"columns {group}_* differ in length")
         _need(max(sizes) < INT32_MAX, f"columns {group}_*: more than {INT32_MAX - 1} entries")
@@ -116,6 +117,15 @@ def _check_entities(columns):
     _lie_within(slot, -1, INT32_MAX, "slot of pin")
     _ranges_lie_in_files(slot, np.where(slot < 0, 0, columns["pin_npages"]), columns["pin_file"], columns, "pin")
     _lie_within(columns["pin_file"][slot >= 0], 0, len(columns["file_slot"]), "file of pin")
+
+
+def _check_reuses(columns, n_slots):
+    row, slot, npages = columns["reuse_row"], columns["reuse_slot"], columns["reuse_npages"]
+    _lie_within(row, 0, len(columns["row_ts"]), "row of reuse")
+    _need(bool((np.diff(row) >= 0).all()), "reuses are not in order of rows")
+    _lie_within(slot, 0, n_slots, "slot of reuse")
+    _lie_within(npages, 1, n_slots + 1, "pages of reuse")
+    _lie_within(slot + npages, 1, n_slots + 1, "end of reuse")
 
 
 cdef Py_ssize_t bad_row(dict columns, Py_ssize_t n_slots):
@@ -171,12 +181,14 @@ def _by_region(pin_region, n_regions):
     return order, first
 
 
-cdef link_tasks(const int32_t[::1] task, int32_t[::1] following, int32_t[::1] first):
-    """Chain each task's rows."""
+cdef link_tasks(const int32_t[::1] task, const int32_t[::1] owner, int32_t[::1] following, int32_t[::1] first, int32_t[::1] last):
+    """Chain each task's rows; find each process' last one."""
     cdef Py_ssize_t row
     for row in range(task.shape[0] - 1, -1, -1):
         following[row] = first[task[row]]
         first[task[row]] = <int32_t>row
+        if last[owner[task[row]]] < 0:
+            last[owner[task[row]]] = <int32_t>row
 
 
 cdef class Trace:
@@ -190,10 +202,12 @@ cdef class Trace:
         if bad_row(a, self.n_slots) >= 0:
             _explain_bad_rows(a, self.n_slots)
             raise ValueError("rows are corrupt")
+        _check_reuses(a, self.n_slots)
         a["region_pins"], a["region_first"] = _by_region(a["pin_region"], len(a["region_task"]))
         a["row_next"] = np.empty(n, np.int32)
         a["first_row"] = np.full(len(a["task_owner"]), -1, np.int32)
-        link_tasks(a["row_task"], a["row_next"], a["first_row"])
+        a["last_row"] = np.full(len(a["task_owner"]), -1, np.int32)
+        link_tasks(a["row_task"], a["task_owner"], a["row_next"], a["first_row"], a["last_row"])
         self.arrays = a
         self.n_tasks = self.n_owners = len(a["task_owner"])
         self.n_files = len(a["file_slot"])
@@ -232,6 +246,12 @@ cdef class Trace:
         self.region_write = bytes_of(a["region_write"])
         self.region_first = ints(a["region_first"])
         self.region_pins = ints(a["region_pins"])
+        self.pin_released = bytes_of(a["pin_released"])
         self.first_row = ints(a["first_row"])
+        self.last_row = ints(a["last_row"])
         self.run_slot = longs(a["run_slot"])
         self.run_index = longs(a["run_index"])
+        self.n_reuses = len(a["reuse_row"])
+        self.reuse_row = ints(a["reuse_row"])
+        self.reuse_slot = longs(a["reuse_slot"])
+        self.reuse_npages = longs(a["reuse_npages"])

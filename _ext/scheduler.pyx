@@ -13,7 +13,7 @@ from replay._ext.decisions cimport ROLE_APP, ROLE_BREAKER, ROLE_KWORKER
 from replay._ext.outcomes cimport holder_of, stall
 from replay._ext.world cimport (
     AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, HELD_WRITE, Heap, Task, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, WAIT_WRITTEN, World, clean, fetch,
-    held_to_write, matches,
+    held_to_write, matches, outlives,
 )
 
 cdef int64_t FIRST_TIMER = <int64_t>1 << 40      # timers come behind all rows of their instant
@@ -181,6 +181,7 @@ cdef int wait_pins(World* w, int32_t row, int32_t file, int64_t at, int64_t n, i
     cdef Task* t = &w.tasks[w.rows.task[row]]
     block(w, row, file, lo, hi, op, (<int32_t*>w.arena.data)[at])
     t.wait = WAIT_PINS
+    t.wait_step = w.step
     t.wait_lo = at
     t.wait_hi = at + n
     t.watch = at
@@ -249,7 +250,7 @@ cdef bint still_held(World* w, Task* t) noexcept nogil:
         if t.wait == WAIT_PAGES:
             if matches(w, t.watch, t.look):
                 return True
-        elif w.pins[arena[t.watch]].step >= 0:
+        elif outlives(w, arena[t.watch], t.wait_step):
             return True
         t.watch += 1
     return False

@@ -118,6 +118,7 @@ cdef struct Params:
     int64_t activity
     int64_t expire
     int64_t interval
+    int64_t reserve        # free blocks that the trace does not show
     Cost reg
     Cost dereg
     Cost dirty
@@ -193,7 +194,7 @@ cdef struct Task:
     int32_t stall_op
     int32_t stall_pin
     int32_t wait_file
-    int32_t wait_step      # when the wait began: younger page instances are not waited for
+    int32_t wait_step      # when the wait began: younger page instances and pins are not waited for
     int32_t op_row
     int32_t last           # last row that ran
     int32_t first          # first row
@@ -237,13 +238,17 @@ cdef struct Break:
     int64_t n_regions
     int64_t n_holders      # the first of them hold the file; the others go with them because the device cannot do less
     int64_t op_done        # when the operation ends, once it has begun
+    int32_t step           # when it began
     uint8_t over           # the operation goes on
     uint8_t ranged         # the operation's range is known
 
 
-cdef struct Hold:          # freed blocks that stay busy
+cdef struct Hold:          # freed blocks of pages that are still pinned
     int64_t npages
+    int64_t lent           # of them, how many an allocation found busy and took from the reserve instead
     int32_t remaining      # pins
+    int32_t pin            # one of them
+    uint8_t busy           # the allocator passes over them
 
 
 cdef struct Link:          # of a pin's list of holds
@@ -277,9 +282,12 @@ cdef struct World:
     const int32_t* region_pins
     File* files
     int32_t n_files
+    const uint8_t* pin_released
     Task* tasks
     int32_t n_tasks
     int32_t n_owners
+    const int32_t* last_row # of each process
+    int32_t* forked        # per process: the step of its latest fork, -1
     # how slots lie in files: runs of consecutive pages
     const int64_t* run_slot
     const int64_t* run_index
@@ -305,6 +313,12 @@ cdef struct World:
     # blocks
     Buffer holds           # Hold
     Buffer links           # Link
+    int32_t* freed         # per slot: the hold of the latest instance that was freed while pinned, plus one; NULL: nothing is reused
+    int64_t n_reuses
+    const int32_t* reuse_row
+    const int64_t* reuse_slot
+    const int64_t* reuse_npages
+    int64_t reserve
     # outcomes
     Buffer conflicts
     Buffer stalls
@@ -367,6 +381,11 @@ cdef inline void clean(World* w, int64_t slot) noexcept nogil:
     w.flags[slot] &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
     if held_to_write(w, slot):
         w.flags[slot] |= PAGE_CLEANED
+
+
+cdef inline bint outlives(World* w, int32_t p, int32_t step) noexcept nogil:
+    """Whether the pin is active since before that step."""
+    return 0 <= w.pins[p].step < step
 
 
 cdef inline int64_t price(Cost cost, int64_t npages) noexcept nogil:

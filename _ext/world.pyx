@@ -43,7 +43,12 @@ cdef int allocate(World* w) except -1 nogil:
     w.tasks = <Task*>zeros(w.n_tasks, sizeof(Task))
     w.waiting = <int32_t*>zeros(w.n_tasks, sizeof(int32_t))
     w.mark = <int32_t*>zeros(w.n_regions, sizeof(int32_t))
+    w.forked = <int32_t*>zeros(w.n_owners, sizeof(int32_t))
+    for i in range(w.n_owners):
+        w.forked[i] = -1
     w.owner_ns = <int64_t*>zeros(w.n_owners, sizeof(int64_t))
+    if w.n_reuses > 0:
+        w.freed = <int32_t*>zeros(w.n_slots, sizeof(int32_t))
     w.bins = <uint64_t*>zeros(N_METRICS * N_BINS, sizeof(uint64_t))
     return 0
 
@@ -58,11 +63,13 @@ cdef void release(World* w) noexcept nogil:
     free(w.waiting)
     free(w.mark)
     free(w.owner_ns)
+    free(w.forked)
     free(w.bins)
     free(w.heap.at)
     free(w.breaks.data)
     free(w.arena.data)
     free(w.holds.data)
+    free(w.freed)
     free(w.links.data)
     free(w.conflicts.data)
     free(w.stalls.data)

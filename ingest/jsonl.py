@@ -47,6 +47,7 @@ _TYPES: dict[str, type[np.generic]] = {
     **dict.fromkeys(("write", "longterm", "dirty", "sync", "odp", "busy"), np.bool_),
 }
 _WORDS = ("comm", "device", "kind")
+_BLOCK_OPS = frozenset({"block_alloc", "block_free"})
 _REGISTERING = frozenset({"pin", "unpin", "mr_reg", "mr_dereg"})
 
 # Keys without which an operation says nothing.
@@ -210,6 +211,8 @@ class _Lowered:
             self.dax.add(event["file"])
         if op in TOUCHING_OPS and event.get("npages") is None and event.get("index") is not None:
             event["npages"] = 1
+        if op in _BLOCK_OPS and event.get("npages") is None and event.get("index") is not None:
+            event["npages"] = event.get("nblocks")
         if op in TOUCHING_OPS or op == "mr_reg":
             _check_range(event, source, row)
         if op in _REGISTERING or "mr" in event or "pin" in event:

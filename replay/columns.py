@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from replay._ext.recording import Trace
+from replay.blocks import BlockRow, reuses
 from replay.errors import StoreError
+from replay.ingest.slots import SlotMap
 from replay.schema import EVENTS, FILES, MRS, OPS, PINS, SLOTS, TASKS
 
 if TYPE_CHECKING:
@@ -21,13 +23,13 @@ if TYPE_CHECKING:
 NEEDED = {
     EVENTS.name: (
         *("ts", "op", "tid", "file", "index", "npages", "dur", "open", "pin", "mr", "write", "longterm", "dirty", "sync"),
-        *("bytes", "result", "slot", "nslots"),
+        *("bytes", "result", "slot", "nslots", "device", "block", "nblocks"),
     ),
     FILES.name: ("file", "file_id", "dax", "slot", "nslots"),
     SLOTS.name: ("file_id", "index", "npages", "slot"),
     TASKS.name: ("tid", "tgid", "kthread"),
     MRS.name: ("mr", "device", "tid", "write"),
-    PINS.name: ("pin", "mr", "tid", "file", "npages", "slot", "write", "longterm", "preexisting"),
+    PINS.name: ("pin", "mr", "tid", "file", "npages", "slot", "write", "longterm", "preexisting", "ts_unpin"),
 }
 
 # Bits of a row's flags, as in _ext/world.pxd.
@@ -78,6 +80,7 @@ def load(tables: Mapping[str, pa.Table]) -> Recorded:
         **file_columns,
         **pin_columns,
         **regions,
+        **_reuses(events, slots, names),
         "run_slot": _numbers(slots, "slot")[order],
         "run_index": _numbers(slots, "index")[order],
         "run_npages": _numbers(slots, "npages")[order],
@@ -178,6 +181,7 @@ def _pins_and_regions(
         "pin_write": write,
         "pin_longterm": longterm.astype(np.uint8),
         "pin_preexisting": _flags(pins, "preexisting"),
+        "pin_released": (_numbers(pins, "ts_unpin") >= 0).astype(np.uint8),
     }, {
         "region_task": np.append(_task_numbers(mrs, tids), task[alone]).astype(np.int32),
         "region_device": np.append(device, -2 - np.arange(len(alone))).astype(np.int32),
@@ -206,3 +210,30 @@ def _rows(events: pa.Table, tids: NDArray[np.int32], files: Mapping[str, int]) -
         "row_region": _numbers(events, "mr", kind=np.int32),
         "row_flags": flags,
     }
+
+
+def _reuses(events: pa.Table, slots: pa.Table, files: Mapping[str, int]) -> dict[str, Numbers]:
+    """Allocations of blocks that touched pages gave up, by row: the slots of those pages."""
+    known = SlotMap(*(_numbers(slots, name)[np.argsort(_numbers(slots, "slot"))] for name in ("file_id", "index", "npages", "slot")))
+    row, file, index, npages = reuses(_block_rows(events, files)).T
+    slot, n = known.locate(file, index, index + npages)
+    return {"reuse_row": row[n > 0].astype(np.int32), "reuse_slot": slot[n > 0], "reuse_npages": n[n > 0]}
+
+
+def _block_rows(events: pa.Table, files: Mapping[str, int]) -> list[BlockRow]:
+    """The events that allocate or free blocks."""
+    op = _codes(events, "op", {"block_alloc": 0, "block_free": 1}, np.int8)
+    at = np.flatnonzero((op >= 0) & (_numbers(events, "block") >= 0) & (_numbers(events, "nblocks") > 0))
+    rows = events.select(["file", "index", "device", "block", "nblocks"]).take(at).to_pylist()
+    return [
+        BlockRow(
+            int(row),
+            bool(op[row]),
+            told["device"] or (told["file"] or "").rpartition(":")[0],
+            told["block"],
+            told["nblocks"],
+            files.get(told["file"], -1),
+            -1 if told["index"] is None else told["index"],
+        )
+        for row, told in zip(at, rows, strict=True)
+    ]

@@ -22,6 +22,7 @@ class Param:
     source: str
     doc: str
     choices: tuple[str, ...] = ()
+    most: int = 1000  # of a count
 
     def parse(self, text: str) -> Value:
         if self.kind == "duration":
@@ -29,8 +30,8 @@ class Param:
         if self.kind == "cost":
             return parse_cost(text, self.name)
         if self.kind == "count":
-            if not text.isascii() or not text.isdigit() or int(text) > 1000:
-                raise UsageError(f"{self.name}: {text!r} is not a whole number from 0 to 1000")
+            if not text.isascii() or not text.isdigit() or len(text) > 15 or int(text) > self.most:
+                raise UsageError(f"{self.name}: {text!r} is not a whole number from 0 to {self.most}")
             return int(text)
         if text not in self.choices:
             raise UsageError(f"{self.name}: {text!r} is not one of {', '.join(self.choices)}", hint=suggest(text, self.choices))
@@ -91,6 +92,14 @@ PARAMS = (
     ),
     Param("writeback.expire", "duration", "30s", "vm.dirty_expire_centisecs", "Age at which the periodic flusher writes a dirty page."),
     Param("writeback.interval", "duration", "5s", "vm.dirty_writeback_centisecs", "How often the periodic flusher wakes; 0: never."),
+    Param(
+        "free.reserve",
+        "count",
+        "0",
+        "0: the file system is full but for the blocks that the trace shows being freed",
+        "Free blocks besides those; allocations that find a block busy take them, and fail with ENOSPC once they are used up.",
+        most=10**12,
+    ),
     _choice(
         "remote.activity",
         "recorded always",

@@ -129,6 +129,21 @@ def release_busy(world: World, file: str, first: int, npages: int | None, freed:
     leave_file(world, file, first, npages, freed)
 
 
+def block_alloc(world: World, event: Event) -> None:
+    """Blocks that pages gave up while pinned: reused under the device's hands, or busy, so that others must do."""
+    for place in event["reuses"]:
+        page = world.freed.pop(place, None)
+        if page is None or not page.pins:
+            continue
+        if not page.busy:
+            world.conflict("reuse_while_pinned", page.file, 1 if page.file in world.dax else 0)
+        elif world.reserve:
+            world.reserve -= 1
+            page.lent = True
+        else:
+            world.conflict("enospc_induced", page.file, 1)
+
+
 def cache_del(world: World, task: Task, event: Event) -> None:
     """A page leaves the cache: within its task's operation (but not if the policy makes that fail), or by itself."""
     operation = task.operation

@@ -24,6 +24,8 @@ def drop_pin(world: World, pin: Pin, how: str) -> None:
         dirty_by_release(world, pin, how == "dirty")
     for page in pin.pages:
         page.pins.remove(pin)
+        if page.lent and not page.pins:
+            world.reserve += 1
         if not page.written_by():
             page.cleaned = False
             page.bounced_at = None
@@ -76,6 +78,8 @@ def leave_file(world: World, file: str, first: int, npages: int | None, freed: b
     """The pages of a range leave their file; pins of them live on. `freed`: their blocks go too."""
     for page in world.here(file, first, npages):
         page.in_file = False
+        if freed and page.pins:
+            world.freed[file, page.index] = page
         page.bounced_at = None
         del world.pages[file, page.index]
     if freed:

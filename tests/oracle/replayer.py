@@ -7,7 +7,7 @@ from typing import Any
 
 from oracle.admit import refusal, refuse
 from oracle.device import map_all, remote
-from oracle.layout import cache_del, layout, reclaim, recorded_wait
+from oracle.layout import block_alloc, cache_del, layout, reclaim, recorded_wait
 from oracle.pinning import cpu_write, drop_pin, take_pin, unmap
 from oracle.state import Event, Pin, Region, Task, World
 from oracle.writeback import fsync, writeback
@@ -29,10 +29,16 @@ class Oracle:
         shows_remote = any(event["op"] in ("remote_write", "remote_read") for event in events)
         world.always_active = params["remote.activity"] == "always" or not shows_remote
         self.latest: dict[Any, int] = {}
+        self.released: set[int | None] = set()
+        self.forked: set[Pin] = set()
+        self.last_of_process = {(event.get("tgid") or event.get("tid") or 0): number for number, event in enumerate(events)}
+        self.owner_of_block: dict[Any, Any] = {}
+        self.last_owner: dict[Any, Any] = {}
+        world.reserve = world.ns("free.reserve")
         for number, event in enumerate(events):
             tid = event.get("tid") or 0
             task = world.tasks.setdefault(tid, Task(tid, event.get("tgid") or tid))
-            task.events.append({**event, "order": number, "means": self.meant(event, number)})
+            task.events.append({**event, "order": number, "means": self.meant(event, number), "reuses": self.reused(event)})
         self.regions: dict[int, Region] = {}
         self.short_pins: dict[int, Pin] = {}
 
@@ -41,7 +47,25 @@ class Oracle:
         if event["op"] in ("pin", "mr_reg"):
             self.latest["pin" if event["op"] == "pin" else "mr", event.get("pin", event.get("mr"))] = number
             return number
-        return self.latest.get(("pin", event["pin"]) if "pin" in event else ("mr", event.get("mr")))
+        meant = self.latest.get(("pin", event["pin"]) if "pin" in event else ("mr", event.get("mr")))
+        if event["op"] in ("unpin", "mr_dereg"):
+            self.released.add(meant)
+        return meant
+
+    def reused(self, event: Event) -> list[tuple[str, int]]:
+        """The pages that gave up the blocks which this allocation takes, as the recording tells it."""
+        places = []
+        for n in range(event.get("nblocks", 0)):
+            block = (event.get("device") or event["file"].rpartition(":")[0], event["block"] + n)
+            place = (event["file"], event["index"] + n) if "index" in event else None
+            if event["op"] == "block_alloc":
+                places.append(self.last_owner.pop(block, None))
+                self.owner_of_block[block] = place
+            else:
+                owner = self.owner_of_block.pop(block, None)
+                if place or owner:
+                    self.last_owner[block] = place or owner
+        return [place for place in places if place]
 
     def run(self) -> World:
         world = self.world
@@ -149,10 +173,18 @@ class Oracle:
             fsync(world, task, event)
         elif op in LAYOUT:
             layout(world, task, event, again)
-        elif op in ("cache_add", "fallocate"):
-            world.holes -= {(event["file"], event["index"] + n) for n in range(event.get("npages") or 1)}
+        elif op in ("cache_add", "fallocate", "block_alloc"):
+            if "index" in event:
+                length = event.get("npages") or event.get("nblocks") or 1
+                world.holes -= {(event["file"], event["index"] + n) for n in range(length)}
+            if op == "block_alloc":
+                block_alloc(world, event)
         elif op == "cache_del":
             cache_del(world, task, event)
+        elif op == "fork":
+            self.forked |= {pin for page in world.every_page for pin in page.pins if pin.tgid == task.tgid}
+        elif op == "exit":
+            self.exit(task, event)
         elif op in ("reclaim", "migrate"):
             reclaim(world, task, event)
         elif op in ("layout_wait", "lease_break"):
@@ -225,3 +257,18 @@ class Oracle:
             self.release(self.regions[event["means"]], how)
         elif event["means"] in self.short_pins:
             drop_pin(self.world, self.short_pins.pop(event["means"]), how)
+
+    def exit(self, task: Task, event: Event) -> None:
+        """A process is gone with its last recorded event, and with its files its pins whose release is not recorded. A child
+        that was forked since may hold the files: then they stay."""
+        if self.last_of_process[task.tgid] != event["order"]:
+            return
+        for number, region in self.regions.items():
+            if region.tgid == task.tgid and number not in self.released:
+                for pin in [pin for pin in region.pins if pin not in self.forked]:
+                    drop_pin(self.world, pin, "dirty" if pin.write else "clean")
+                if not region.pins:
+                    self.release(region, "clean")
+        for number, pin in self.short_pins.items():
+            if pin.tgid == task.tgid and number not in self.released and pin not in self.forked:
+                drop_pin(self.world, pin, "clean")

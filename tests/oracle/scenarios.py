@@ -30,6 +30,7 @@ SETTINGS: tuple[dict[str, tuple[str, ...]], ...] = (
         "odp.fault": ("220us+0.127us/page", "0"),
         "odp.invalidate": ("50us", "0"),
         "bounce.copy": ("0.78us/page", "0", "1ms/page"),
+        "free.reserve": ("0", "3"),
         "writeback.expire": ("30s", "10ms"),
         "writeback.interval": ("5s", "0", "4ms"),
         "remote.activity": ("recorded", "always"),
@@ -55,18 +56,37 @@ class Scenario:
         self.ms = 0.0
         self.live: dict[int, Event] = {}
         self.pins: dict[int, Event] = {}
-        self.count = 0
+        self.count = self.next_block = 0
+        self.dead: tuple[int, ...] = ()
+        self.freed: list[int] = []
+        self.block_of: dict[tuple[str, int], int] = {}
         self.quiet = rng.random() < 0.3  # no remote accesses
         self.files = rng.choice(((FILE,), (FILE, DAX), (FILE, OTHER), (DAX,), (FILE, FILE, OTHER, DAX)))
 
     def events(self, size: int) -> list[Event]:
         made = [event for _ in range(size) for event in self.one()]
+        if self.rng.random() < 0.3:
+            made += self.exit(self.rng.choice(((10, 11), (12,))))
+            made += [event for _ in range(size // 3) for event in self.one()]
         first: set[str] = set()
         for event in made:  # "dax" is told by a file's first event
             if event.get("file") == DAX and DAX not in first:
                 event["dax"] = True
                 first.add(DAX)
         return made
+
+    def pick(self, tids: tuple[int, ...]) -> int:
+        return self.rng.choice([tid for tid in tids if tid not in self.dead])
+
+    def exit(self, process: tuple[int, ...]) -> list[Event]:
+        """A process ends with what it still holds."""
+        self.dead = process
+        self.live = {mr: event for mr, event in self.live.items() if event["tid"] not in process}
+        self.pins = {pin: event for pin, event in self.pins.items() if event["tid"] not in process}
+        return [at(self.moment(), "exit", tid) for tid in process]
+
+    def fork(self) -> list[Event]:
+        return [at(self.moment(), "fork", self.pick(OWNERS))]
 
     def place(self) -> dict[str, Any]:
         rng = self.rng
@@ -82,12 +102,12 @@ class Scenario:
 
     def one(self) -> list[Event]:
         kinds = (
-            "reg reg reg dereg dereg pin unpin remote remote remote dirty dirty dirty wb wb wb fsync fsync layout layout reclaim cache fill"
+            "reg reg reg dereg dereg pin unpin remote remote remote dirty dirty dirty wb wb wb fsync fsync layout layout reclaim cache fill alloc alloc fork"
         )
         return list(getattr(self, self.rng.choice(kinds.split()))())
 
     def reg(self) -> list[Event]:
-        rng, tid = self.rng, self.rng.choice(OWNERS)
+        rng, tid = self.rng, self.pick(OWNERS)
         self.count += 1
         event = at(self.moment(), "mr_reg", tid, mr=self.count, device=rng.choice(("mlx5_0", "rxe0")), write=rng.random() < 0.8)
         event |= self.place()
@@ -108,7 +128,7 @@ class Scenario:
         rng = self.rng
         self.count += 1
         longterm = rng.random() < 0.5
-        event = at(self.moment(), "pin", rng.choice(OTHERS), pin=self.count, longterm=longterm, write=rng.random() < 0.7)
+        event = at(self.moment(), "pin", self.pick(OTHERS), pin=self.count, longterm=longterm, write=rng.random() < 0.7)
         event |= self.place()
         self.pins[self.count] = event
         return [event]
@@ -134,17 +154,17 @@ class Scenario:
         ]
 
     def dirty(self) -> list[Event]:
-        return [at(self.moment(), "dirty", self.rng.choice(OTHERS), **self.place())]
+        return [at(self.moment(), "dirty", self.pick(OTHERS), **self.place())]
 
     def wb(self) -> list[Event]:
         rng, place = self.rng, self.place()
         sync = rng.random() < 0.4
-        tid = rng.choice((20, 21, 10)) if sync else 2
+        tid = self.pick((20, 21, 10)) if sync else 2
         start = at(self.moment(), "wb_start", tid, sync=sync, **place)
         return [start, at(self.moment(), "wb_end", tid, **place)]
 
     def fsync(self) -> list[Event]:
-        rng, tid = self.rng, self.rng.choice(OTHERS)
+        rng, tid = self.rng, self.pick(OTHERS)
         file = rng.choice(self.files)
         made = [at(self.moment(), "fsync", tid, file=file, dur=0)]
         begin = self.ms
@@ -157,7 +177,7 @@ class Scenario:
         return None if self.rng.random() < 0.05 else int(self.ms * MS) - int(begin * MS) + self.rng.choice((0, 1000))
 
     def layout(self) -> list[Event]:
-        rng, tid, place = self.rng, self.rng.choice(OTHERS), self.place()
+        rng, tid, place = self.rng, self.pick(OTHERS), self.place()
         op = rng.choice(("truncate", "punch", "collapse", "reflink", "punch"))
         made = [at(self.moment(), op, tid, **place)]
         if op == "truncate":
@@ -169,8 +189,32 @@ class Scenario:
             self.ms += 1
         if rng.random() < 0.3:
             made.append(at(self.moment(), "cache_del", tid, **place))
+        if op in ("truncate", "punch") and rng.random() < 0.5:
+            made.append(self.free(tid, place))
         made[0]["dur"] = self.duration(begin)
         return made
+
+    def alloc(self) -> list[Event]:
+        """Blocks for a place, often ones that were freed."""
+        rng, place = self.rng, self.place()
+        self.next_block += PAGES
+        block = rng.choice(self.freed) if self.freed and rng.random() < 0.8 else self.next_block
+        event = at(self.moment(), "block_alloc", self.pick(OTHERS), block=block, nblocks=place["npages"], **place)
+        if rng.random() < 0.7:
+            self.block_of[place["file"], place["index"]] = block
+        else:
+            del event["index"], event["npages"]
+        return [event]
+
+    def free(self, tid: int, place: Event) -> Event:
+        """What a truncate or punch gives back; the blocks are told with or without their pages."""
+        self.next_block += PAGES
+        block = self.block_of.pop((place["file"], place["index"]), self.next_block)
+        self.freed.append(block)
+        event = at(self.moment(), "block_free", tid, block=block, nblocks=place["npages"], **place)
+        if self.rng.random() < 0.5:
+            del event["index"], event["npages"]
+        return event
 
     def reclaim(self) -> list[Event]:
         return [at(self.moment(), self.rng.choice(("reclaim", "migrate")), 2, **self.place())]
@@ -179,4 +223,4 @@ class Scenario:
         return [at(self.moment(), self.rng.choice(("cache_add", "cache_add", "cache_del")), self.rng.choice((2, 20)), **self.place())]
 
     def fill(self) -> list[Event]:
-        return [at(self.moment(), "fallocate", self.rng.choice(OTHERS), dur=0, **self.place())]
+        return [at(self.moment(), "fallocate", self.pick(OTHERS), dur=0, **self.place())]

@@ -29,8 +29,10 @@ class Page:
     skipped: bool = False  # the policy skipped its writeback, and it was never written since
     device_wrote: bool = False  # since it was last written back
     bounced_at: int | None = None  # kept dirty by bounce alone since then
+    bounces: int = 0
     in_file: bool = True
     busy: bool = False  # its freed block cannot be used again before the last pin drops
+    lent: bool = False  # an allocation found its block busy and took another
     mapped_by: Region | None = None  # on-demand paging: reachable for the device
 
     def written_by(self) -> list[Pin]:
@@ -138,6 +140,8 @@ class World:
     dax: set[str] = field(default_factory=set)
     holes: set[tuple[str, int]] = field(default_factory=set)
     shared: set[tuple[str, int]] = field(default_factory=set)
+    freed: dict[tuple[str, int], Page] = field(default_factory=dict)  # the latest page there that was freed while pinned
+    reserve: int = 0  # free blocks that the trace does not show
     timers: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
     timers_made: int = 0
     conflicts: Counter[tuple[str, str]] = field(default_factory=Counter)

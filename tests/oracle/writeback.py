@@ -59,6 +59,7 @@ def bounce(world: World, page: Page) -> None:
     page.dirty = True
     page.recorded_dirty = page.skipped = page.device_wrote = False
     page.bounced_at = world.now
+    page.bounces += 1
     if world.policy.writeback == "bounce" and world.ns("writeback.interval"):
         flush_later(world, page, world.now)
 
@@ -70,10 +71,10 @@ def flush_later(world: World, page: Page, since: int) -> None:
     when = world.first + wakes * interval
     if when == since:
         when += interval
-    began = page.bounced_at
+    began = page.bounces
 
     def flush() -> None:
-        if page.bounced_at == began and page.kept() and page.written_by() and world.now < world.end:
+        if page.bounces == began and page.bounced_at is not None and page.kept() and page.written_by() and world.now < world.end:
             world.costs["bounce_bytes"] += PAGE_BYTES
             world.costs["rewrite_bytes"] += PAGE_BYTES
             flush_later(world, page, when)
