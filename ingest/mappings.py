@@ -35,6 +35,7 @@ FOLIO = {
     "npages": folio_pages("head", "order"),
     "a": has("folio", "page"),
 }
+ALLOCATED = {**DEV_INO, "index": has("logical"), "a": has("block"), "b": has("len")}
 WHOLE_RANGE = {**DEV_INO, "index": whole_first(*OFFSET), "npages": whole(OFFSET, LENGTH)}
 LEASE = {**DEV_INO, "a": has("fl_owner", "owner"), "b": has("fl_flags", "flags"), "c": has("fl_type", "type")}
 NO_END = {"c": constant(1)}
@@ -245,7 +246,13 @@ MAPPINGS = (
         words=DEV_INO,
     ),
     # Blocks.
-    Mapping("block_alloc", "block_alloc", ("ext4_allocate_blocks",), ("ext4",), words={**DEV_INO, "index": has("logical"), "a": has("block"), "b": has("len")}),
+    Mapping(
+        "block_alloc",
+        "block_alloc",
+        ("ext4_allocate_blocks",),
+        ("ext4",),
+        words=ALLOCATED,
+    ),
     Mapping("block_free", "block_free", ("ext4_free_blocks",), ("ext4",), words={**DEV_INO, "a": has("block"), "b": has("count")}),
     # Leases. break_lease_block tells the breaker's own fields: owner and time are not the holder's.
     Mapping("lease_add", "lease_add", ("generic_add_lease",), ("filelock",), words=LEASE),

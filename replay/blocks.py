@@ -50,10 +50,10 @@ class Extents:
         low = bisect_left(self.owners, begin, key=lambda owner: owner.end - 1)
         high = bisect_right(self.owners, end - 1, key=lambda owner: owner.begin)
         found = self.owners[low:high]
-        cut = [(owner, max(owner.begin, begin), min(owner.end, end)) for owner in found]
-        rest = [part(owner, owner.begin, low_end) for owner, low_end, _ in cut] + [part(owner, high_end, owner.end) for owner, _, high_end in cut]
-        self.owners[low:high] = sorted(owner for owner in rest if owner.begin < owner.end)
-        return [part(owner, first, last) for owner, first, last in cut]
+        before = [part(owner, owner.begin, begin) for owner in found if owner.begin < begin]
+        after = [part(owner, end, owner.end) for owner in found if end < owner.end]
+        self.owners[low:high] = before + after
+        return [part(owner, max(owner.begin, begin), min(owner.end, end)) for owner in found]
 
     def put(self, owner: Owner) -> None:
         self.take(owner.begin, owner.end)

@@ -96,12 +96,16 @@ def columns() -> dict[str, np.ndarray[Any, Any]]:
         "pin_write": [1],
         "pin_longterm": [1],
         "pin_preexisting": [0],
+        "pin_released": [0],
         "region_task": [0],
         "region_device": [-1],
         "region_write": [1],
         "run_slot": [0],
         "run_index": [0],
         "run_npages": [5],
+        "reuse_row": [1],
+        "reuse_slot": [0],
+        "reuse_npages": [5],
     }
     types = {"i8": np.int8, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
     return {name: np.array(values[name], types[COLUMNS[name]]) for name in COLUMNS}
@@ -148,6 +152,10 @@ def test_good_columns() -> None:
         ("pin_region", 0, -1, "long-term pin belongs to no region"),
         ("pin_task", 0, -1, "task of pin -1"),
         ("region_task", 0, 2, "task of region 2"),
+        ("reuse_row", 0, 3, "row of reuse 3"),
+        ("reuse_slot", 0, -1, "slot of reuse -1"),
+        ("reuse_slot", 0, 1, "end of reuse 6"),
+        ("reuse_npages", 0, 0, "pages of reuse 0"),
         ("run_slot", 0, 1, "do not follow"),
         ("run_npages", 0, 0, "length of run 0"),
         ("run_npages", 0, 4, "a file's slots end behind|slots of file 5"),
@@ -201,6 +209,7 @@ def disorder(seed: int) -> dict[str, np.ndarray[Any, Any]]:
     long_pins = [rng.randrange(2) for _ in range(n_pins)]
     files = [0 if at < 13 else 1 for at in slot]
     ends = (13, n_slots)
+    reused = [rng.randrange(n_slots) for _ in range(60)]
     values = {
         "row_ts": sorted(rng.randrange(10**9) for _ in range(n)),
         "row_op": [rng.randrange(len(OPS)) for _ in range(n)],
@@ -228,12 +237,16 @@ def disorder(seed: int) -> dict[str, np.ndarray[Any, Any]]:
         "pin_write": [rng.randrange(2) for _ in range(n_pins)],
         "pin_longterm": long_pins,
         "pin_preexisting": [int(rng.randrange(4) == 0) for _ in range(n_pins)],
+        "pin_released": [rng.randrange(2) for _ in range(n_pins)],
         "region_task": [rng.randrange(n_tasks) for _ in range(n_regions)],
         "region_device": [rng.randrange(-1, 2) for _ in range(n_regions)],
         "region_write": [rng.randrange(2) for _ in range(n_regions)],
         "run_slot": [0, 4, 13],
         "run_index": [0, 7, 0],
         "run_npages": [4, 9, 10],
+        "reuse_row": sorted(rng.randrange(n) for _ in range(60)),
+        "reuse_slot": reused,
+        "reuse_npages": [rng.randrange(1, n_slots - at + 1) for at in reused],
     }
     return {name: np.array(values[name], made[name].dtype) for name in COLUMNS}
 

@@ -11,12 +11,12 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from oracle.command import POLICIES, explain
+from oracle.command import POLICIES, explain, policy_of
 from oracle.compare import Answer, difference, engine_answer, oracle_answer, recorded
 from oracle.scenarios import Event, scenario
 from oracle.scenarios import settings as some_settings
 
-from replay.policies import Policy, find_policy
+from replay.policies import Policy
 
 FEW = settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 RANDOM = st.randoms(use_true_random=False)
@@ -51,7 +51,7 @@ def test_engine_and_oracle_agree(seed: int) -> None:
         rng = Random(f"suite/{seed}/{number}")
         events, params = scenario(rng), some_settings(rng)
         trace = recorded(events)
-        for policy in map(find_policy, POLICIES):
+        for policy in map(policy_of, POLICIES):
             found = difference(engine_answer(trace, policy, params), oracle_answer(events, policy, params))
             assert not found, explain(events, policy, params, next(iter(found)))
 
@@ -60,7 +60,7 @@ def test_engine_and_oracle_agree(seed: int) -> None:
 @given(rng=RANDOM, name=st.sampled_from(POLICIES))
 def test_engine_and_oracle_agree_on_what_hypothesis_finds(rng: Random, name: str) -> None:
     events, params = scenario(rng, 12), some_settings(rng)
-    policy = find_policy(name)
+    policy = policy_of(name)
     assert difference(engine_answer(recorded(events), policy, params), oracle_answer(events, policy, params)) == {}
 
 
@@ -70,7 +70,7 @@ def test_engine_and_oracle_agree_on_what_hypothesis_finds(rng: Random, name: str
 @FEW
 @given(rng=RANDOM, name=st.sampled_from(("bounce", "lease+bounce", "busy-blocks+bounce")))
 def test_bounce_never_writes_a_page_that_a_device_writes(rng: Random, name: str) -> None:
-    assert "wb_while_pinned" not in pages(answer(scenario(rng, 30), find_policy(name), some_settings(rng)))
+    assert "wb_while_pinned" not in pages(answer(scenario(rng, 30), policy_of(name), some_settings(rng)))
 
 
 @FEW
@@ -78,14 +78,14 @@ def test_bounce_never_writes_a_page_that_a_device_writes(rng: Random, name: str)
 def test_no_pins_no_rows(rng: Random, name: str) -> None:
     """But for waits that the recorded kernel had: they are evidence of pins that no probe showed."""
     events = [event for event in scenario(rng, 30) if "mr" not in event and "pin" not in event and event["op"] != "layout_wait"]
-    found = answer(events, find_policy(name), some_settings(rng))
+    found = answer(events, policy_of(name), some_settings(rng))
     assert found == {"conflicts": {}, "stalls": [], "refusals": {}, "revocations": {}, "costs": {}}
 
 
 @FEW
 @given(rng=RANDOM, name=st.sampled_from(POLICIES))
 def test_when_a_trace_begins_does_not_matter(rng: Random, name: str) -> None:
-    events, params, policy = scenario(rng, 30), some_settings(rng), find_policy(name)
+    events, params, policy = scenario(rng, 30), some_settings(rng), policy_of(name)
     later = [{**event, "ts": event["ts"] + 7_000_000_000_001} for event in events]
     assert answer(later, policy, params) == answer(events, policy, params)
 
@@ -94,7 +94,7 @@ def test_when_a_trace_begins_does_not_matter(rng: Random, name: str) -> None:
 @given(rng=RANDOM, name=st.sampled_from(POLICIES))
 def test_names_do_not_matter(rng: Random, name: str) -> None:
     """Nor does the order in which tasks, MRs and pins are numbered."""
-    events, params, policy = scenario(rng, 30), some_settings(rng), find_policy(name)
+    events, params, policy = scenario(rng, 30), some_settings(rng), policy_of(name)
 
     def renamed(event: Event) -> Event:
         other = {key: 1000 - event[key] for key in ("tid", "tgid", "mr", "pin") if key in event}
@@ -132,7 +132,7 @@ def in_halves(event: Event, halves: dict[int, Event]) -> list[Event]:
     rng=RANDOM, name=st.sampled_from(("none", "hold-off", "bounce", "bounce-sync", "lease-exclusive", "busy-blocks", "deny", "mainline"))
 )
 def test_an_mr_in_two_halves_is_the_same_to_every_page(rng: Random, name: str) -> None:
-    events, policy = scenario(rng, 30), find_policy(name)
+    events, policy = scenario(rng, 30), policy_of(name)
     for event in events:
         if "bytes" in event:
             event["bytes"] = event["npages"] * 4096
@@ -157,7 +157,7 @@ def at_risk(found: Answer) -> int:
 @given(rng=RANDOM, name=st.sampled_from(("hold-off", "bounce", "bounce-sync", "busy-blocks", "deny")))
 def test_writing_as_nobody_was_there_is_the_worst_of_the_same_admissions(rng: Random, name: str) -> None:
     """Where a policy makes nobody wait and fails nothing, all see the same pages: what `none` risks bounds what it risks."""
-    events, policy = scenario(rng, 30), find_policy(name)
+    events, policy = scenario(rng, 30), policy_of(name)
     base = Policy("base", policy.admit, "write", "orphan", "orphan", "strip", "free")
     bound, found = answer(events, base, NO_CLOCK), answer(events, policy, NO_CLOCK)
     assume(not found["stalls"])

@@ -14,7 +14,13 @@ from oracle.scenarios import Event, scenario, settings
 from replay.policies import BUILTIN, Policy, find_policy
 
 COMPOSED = ("lease+bounce", "lease+bounce-sync", "hold-off+busy-blocks", "busy-blocks+bounce-sync", "lease-exclusive+hold-off")
-POLICIES = (*(policy.name for policy in BUILTIN), *COMPOSED)
+# What no built-in policy does: let everything in, DAX too, and protect nothing.
+OWN = {"open": Policy("open", ("allow",), "write", "orphan", "orphan", "strip", "free")}
+POLICIES = (*(policy.name for policy in BUILTIN), *COMPOSED, *OWN)
+
+
+def policy_of(name: str) -> Policy:
+    return find_policy(name, OWN)
 
 
 def differing(events: Sequence[Event], policy: Policy, params: dict[str, str]) -> dict[str, object]:
@@ -32,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--policy", action="append", default=[], help="one of several; default: all built-in ones and some compositions")
     parser.add_argument("--show", type=int, default=3, help="how many differences are made small and shown")
     options = parser.parse_args(arguments)
-    policies = [find_policy(name) for name in options.policy or POLICIES]
+    policies = [policy_of(name) for name in options.policy or POLICIES]
     wrong: Counter[str] = Counter()
     for number in range(options.scenarios):
         rng = Random(f"{options.seed}/{number}")

@@ -126,6 +126,7 @@ def release_busy(world: World, file: str, first: int, npages: int | None, freed:
         if page.pins:
             world.conflict("space_held", file, 1)
             page.busy = True
+            world.freed[file, page.index] = page
     leave_file(world, file, first, npages, freed)
 
 

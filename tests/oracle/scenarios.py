@@ -101,9 +101,8 @@ class Scenario:
         return self.ms
 
     def one(self) -> list[Event]:
-        kinds = (
-            "reg reg reg dereg dereg pin unpin remote remote remote dirty dirty dirty wb wb wb fsync fsync layout layout reclaim cache fill alloc alloc fork"
-        )
+        often = "reg reg reg dereg dereg pin unpin remote remote remote dirty dirty dirty wb wb wb fsync fsync layout layout"
+        kinds = f"{often} reclaim cache fill alloc alloc fork"
         return list(getattr(self, self.rng.choice(kinds.split()))())
 
     def reg(self) -> list[Event]:
@@ -191,6 +190,7 @@ class Scenario:
             made.append(at(self.moment(), "cache_del", tid, **place))
         if op in ("truncate", "punch") and rng.random() < 0.5:
             made.append(self.free(tid, place))
+            made += self.alloc() if rng.random() < 0.5 else []
         made[0]["dur"] = self.duration(begin)
         return made
 
