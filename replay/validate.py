@@ -1,6 +1,6 @@
 """The replay against the kernel that was recorded: one row per trace and kind, with the error of each.
 
-See replay/pinned.py for writebacks and replay/measured.py for everything else.
+See replay/pinned.py for writebacks, replay/breaks.py for leases and replay/measured.py for everything else.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def validate(store: Store, entries: Sequence[Entry]) -> Validation:
 def _measured(session: Session, entry: Entry) -> list[dict[str, Any]]:
     """The other kinds; what a trace that lost records shows is not judged."""
     from replay.columns import read_recorded
-    from replay.measured import Subject, measure
+    from replay.comparison import Subject
+    from replay.measured import measure
 
     rows = measure(Subject(session, entry, read_recorded(entry.path)))
     return [{**row, "within": None} for row in rows] if pinned.lossy(entry) else rows

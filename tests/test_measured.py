@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from builders.stores import TRACE, add_trace
 
+from replay import breaks
 from replay.ingest.pipeline import ingest_file
 from replay.store import Store
 from replay.validate import as_text, validate
@@ -179,3 +180,18 @@ def test_what_a_lossy_trace_shows_is_not_judged(tmp_path: Path) -> None:
     result = validated(Store(tmp_path / "store", create=True), tables=refused("plain", -95), losses=[lost], trace=TRACE)
     assert [row["within"] for row in result.table.to_pylist()] == [None, None]
     assert not result.failed
+
+
+@pytest.mark.parametrize(
+    ("waited", "seconds"),
+    [(None, 45), (46_680_000_000, 45), (45_000_000_000, 45), (3_213_000_000, 3), (8_005_000_000, 8), (44_999_000_000, 44), (12_000_000, 1)],
+)
+def test_the_break_time_of_the_recorded_host(waited: int | None, seconds: int) -> None:
+    """46.68 s and 8.005 s were seen of 45 s and 8 s."""
+    assert breaks._break_time(waited) == seconds
+
+
+def test_how_late_a_timer_may_fire() -> None:
+    """At HZ=100 the bucket of 45 s is 512 jiffies wide; at HZ=250 that of 3 s is 64."""
+    assert breaks._wheel(45) == 5_120_000_000
+    assert breaks._wheel(3) == 256_000_000
