@@ -27,7 +27,7 @@ class BlockRow(NamedTuple):
     block: int
     nblocks: int
     file: int
-    index: int
+    page: int
 
 
 class Owner(NamedTuple):
@@ -36,7 +36,7 @@ class Owner(NamedTuple):
     begin: int
     end: int
     file: int
-    index: int
+    page: int
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Extents:
 
 
 def part(owner: Owner, begin: int, end: int) -> Owner:
-    return Owner(begin, end, owner.file, owner.index + begin - owner.begin)
+    return Owner(begin, end, owner.file, owner.page + begin - owner.begin)
 
 
 def reuses(rows: Iterable[BlockRow]) -> NDArray[np.int64]:
@@ -72,12 +72,12 @@ def reuses(rows: Iterable[BlockRow]) -> NDArray[np.int64]:
     for row in rows:
         begin, end = row.block, row.block + row.nblocks
         owned, free = used.setdefault(row.device, Extents()), freed.setdefault(row.device, Extents())
-        named = [Owner(begin, end, row.file, row.index)] if row.file >= 0 and row.index >= 0 else []
+        named = [Owner(begin, end, row.file, row.page)] if row.file >= 0 and row.page >= 0 else []
         if row.frees:
             for owner in owned.take(begin, end) + named:  # what the event itself says counts last
                 free.put(owner)
         else:
-            found += [(row.row, owner.file, owner.index, owner.end - owner.begin) for owner in free.take(begin, end)]
+            found += [(row.row, owner.file, owner.page, owner.end - owner.begin) for owner in free.take(begin, end)]
             owned.take(begin, end)
             for owner in named:
                 owned.put(owner)
