@@ -34,6 +34,7 @@ MODULES = (
     "packing",
     # the replay, in order of who builds on whom
     "world",
+    "history",
     "outcomes",
     "scheduler",
     "blocks",

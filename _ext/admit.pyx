@@ -15,8 +15,8 @@ from replay._ext.device cimport map_pin, unmap_pin
 from replay._ext.outcomes cimport RefusalRow, charge, conflict, index_of
 from replay._ext.pages cimport drop_front, drop_pin, take_pin
 from replay._ext.world cimport (
-    DROP_CLEAN, DROP_DIRTY, NOT_OWN, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED,
-    ROW_WRITE, Region, World, matches, push,
+    DROP_CLEAN, DROP_DIRTY, Detail, NOT_OWN, Pin, REGION_DEAD, REGION_LIVE, REGION_NEW, REGION_REFUSED, REGION_REVOKED, ROW_DIRTY, ROW_FAILED,
+    ROW_WRITE, Region, World, detail_of, matches, push,
 )
 
 
@@ -72,12 +72,13 @@ cdef int refused_as_recorded(World* w, int32_t row) except -1 nogil:
     """A registration that the recorded kernel refused pinned nothing. Under a policy that refuses it too, it counts as refused."""
     cdef int32_t file = w.rows.file[row]
     cdef int reason
-    if file < 0 or w.rows.index[row] < 0 or w.rows.npages[row] <= 0:
+    cdef Detail told = detail_of(&w.rows, row)
+    if file < 0 or told.index < 0 or told.npages <= 0:
         return 0
     reason = reason_by_file(w, file, (w.rows.flags[row] & ROW_WRITE) != 0)
     if reason == NOT_REFUSED:
         return 0
-    return refuse_range(w, row, reason, file, w.rows.index[row], w.rows.npages[row], -1, w.rows.region[row])
+    return refuse_range(w, row, reason, file, told.index, told.npages, -1, w.rows.subject[row])
 
 
 cdef int admit(World* w, int32_t row, int32_t r) except -1 nogil:
@@ -99,14 +100,14 @@ cdef int admit(World* w, int32_t row, int32_t r) except -1 nogil:
 cdef int on_mr_reg(World* w, int32_t row) except -1 nogil:
     if w.rows.flags[row] & ROW_FAILED:
         return refused_as_recorded(w, row)
-    if w.rows.region[row] >= 0:
-        admit(w, row, w.rows.region[row])
+    if w.rows.subject[row] >= 0:
+        admit(w, row, w.rows.subject[row])
     return 0
 
 
 cdef int on_mr_dereg(World* w, int32_t row) except -1 nogil:
     """The MR's pins drop at unpin rows of their own; a refused or revoked MR has none left."""
-    cdef int32_t r = w.rows.region[row]
+    cdef int32_t r = w.rows.subject[row]
     if r >= 0 and w.regions[r].state != REGION_REFUSED:
         w.regions[r].state = REGION_DEAD
     return 0
@@ -119,7 +120,7 @@ cdef int enter(World* w, int32_t p) except -1 nogil:
 
 
 cdef int on_pin(World* w, int32_t row) except -1 nogil:
-    cdef int32_t p = w.rows.pin[row]
+    cdef int32_t p = w.rows.subject[row]
     if p < 0 or w.rows.flags[row] & ROW_FAILED:
         return 0
     if w.pins[p].region >= 0 and not admit(w, row, w.pins[p].region):
@@ -135,7 +136,7 @@ cdef int take_preexisting(World* w, int32_t p) except -1 nogil:
 
 
 cdef int on_unpin(World* w, int32_t row) except -1 nogil:
-    cdef int32_t p = w.rows.pin[row]
+    cdef int32_t p = w.rows.subject[row]
     cdef int64_t npages = w.rows.nslots[row]
     cdef int how
     if p < 0:

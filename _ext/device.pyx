@@ -12,22 +12,22 @@ from replay._ext.decisions cimport (
 )
 from replay._ext.outcomes cimport charge, conflict, index_of, run_end, stall
 from replay._ext.world cimport (
-    MAPPED, PAGE_BYTES, PAGE_DIRTY, PAGE_MAPPED, PAGE_WRITTEN, Pin, REGION_LIVE, REGION_REFUSED, REGION_REVOKED, ROW_FAILED, Region, Rows,
-    World, matches, price,
+    Detail, MAPPED, PAGE_BYTES, PAGE_DIRTY, PAGE_MAPPED, PAGE_WRITTEN, Pin, REGION_LIVE, REGION_REFUSED, REGION_REVOKED, ROW_FAILED, Region, Rows,
+    World, bytes_of, detail_of, matches, price,
 )
 
 
 cdef int on_remote(World* w, int32_t row, bint write) except -1 nogil:
     """A remote access: lost behind a refused MR, failed behind a revoked one, else done."""
     cdef Rows* rows = &w.rows
-    cdef int32_t r = rows.region[row]
+    cdef int32_t r = rows.subject[row]
     cdef Region* region
     if r < 0 or rows.flags[row] & ROW_FAILED:
         return 0
     region = &w.regions[r]
     if region.state == REGION_REFUSED:
         charge(w, LOST_REMOTE_OPS, 1)
-        charge(w, LOST_REMOTE_BYTES, max(0, rows.bytes[row]))
+        charge(w, LOST_REMOTE_BYTES, max(0, bytes_of(rows, row)))
     elif region.state == REGION_REVOKED:
         charge(w, FAILED_REMOTE_OPS, 1)
         fail_access(w, row, r)
@@ -41,10 +41,15 @@ cdef int on_remote(World* w, int32_t row, bint write) except -1 nogil:
 
 cdef int fail_access(World* w, int32_t row, int32_t r) except -1 nogil:
     cdef Rows* rows = &w.rows
-    cdef int64_t index = rows.index[row], npages = max(0, rows.npages[row])
+    cdef Detail told
+    cdef int64_t index, npages
     if rows.nslots[row] > 0:
         index = index_of(w, rows.slot[row])
         npages = rows.nslots[row]
+    else:
+        told = detail_of(rows, row)
+        index = told.index
+        npages = max(0, told.npages)
     return conflict(w, REMOTE_OP_FAILED, rows.op[row], rows.file[row], index, npages, -1, r, rows.task[row])
 
 
@@ -74,7 +79,7 @@ cdef int write_access(World* w, int32_t row, Region* region) except -1 nogil:
         else:
             orphans += 1
     if orphans > 0:
-        charge(w, ORPHANED_WRITE_BYTES, min(max(0, w.rows.bytes[row]), orphans * PAGE_BYTES))
+        charge(w, ORPHANED_WRITE_BYTES, min(max(0, bytes_of(&w.rows, row)), orphans * PAGE_BYTES))
     return 0
 
 

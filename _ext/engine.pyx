@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 from replay._ext cimport decisions as d, ops as o
 from replay._ext.admit cimport on_exit, on_fork, on_mr_dereg, on_mr_reg, on_pin, on_unpin, take_preexisting
-from replay._ext.scheduler cimport finish_stall, peek, pop, postpone, schedule_next
+from replay._ext.scheduler cimport finish_stall, schedule_next, take_out, unschedule
 from replay._ext.recording cimport Trace
 from replay._ext.blocks cimport on_block_alloc
 from replay._ext.device cimport on_remote
@@ -47,7 +47,7 @@ cdef int on_dirty(World* w, int32_t row) except -1 nogil:
     MR's release dirties its pages itself (see drop_pin)."""
     cdef Rows* rows = &w.rows
     cdef int64_t slot, lo = rows.slot[row], hi = lo + rows.nslots[row]
-    cdef int32_t r = rows.region[row]
+    cdef int32_t r = rows.subject[row]
     if rows.file[row] >= 0 and w.files[rows.file[row]].dax:
         w.files[rows.file[row]].loose = True
         copy_on_write(w, row)
@@ -154,17 +154,21 @@ cdef int close_stalls(World* w) except -1 nogil:
     return 0
 
 
-cdef int run_entry(World* w, Entry entry) except -1 nogil:
-    """One entry of the heap. Behind the trace's end only shifted rows still run."""
+cdef int run_entry(World* w) except -1 nogil:
+    """The first entry of the heap. Behind the trace's end only shifted rows still run."""
+    cdef Entry entry = w.heap.at[0]
     if w.end < entry.time and not w.over:
         close_stalls(w)
     w.now = max(w.now, entry.time)
     if entry.kind == AT_ROW:
-        if w.tasks[entry.who].mode == DETACHED and not postpone(w, entry):
+        if w.tasks[entry.who].mode == DETACHED:
             run_row(w, entry.what, entry.who)
-            if w.tasks[entry.who].mode == DETACHED:
-                schedule_next(w, entry.who)
+        if w.tasks[entry.who].mode == DETACHED:
+            schedule_next(w, entry.who)
+        else:
+            unschedule(w, entry.who)
         return 0
+    take_out(w, 0)
     if w.over:
         return 0
     w.current = -1
@@ -176,6 +180,16 @@ cdef int run_entry(World* w, Entry entry) except -1 nogil:
     return on_reregister(w, entry.who, entry.what)
 
 
+cdef inline bint heap_is_first(World* w) noexcept nogil:
+    """Whether the heap's first entry comes before the main cursor's row."""
+    cdef Entry* top = &w.heap.at[0]
+    cdef int64_t ts
+    if w.main == w.rows.n:
+        return True
+    ts = w.rows.ts[w.main]
+    return top.time < ts or (top.time == ts and top.order < w.main)
+
+
 cdef int run(World* w) except -1 nogil:
     cdef int64_t row
     cdef int32_t p, task
@@ -184,8 +198,8 @@ cdef int run(World* w) except -1 nogil:
             w.pins[p].step = -1
             take_preexisting(w, p)
     while True:
-        if w.heap.n > 0 and peek(w):
-            run_entry(w, pop(w))
+        if w.heap.n > 0 and heap_is_first(w):
+            run_entry(w)
         elif w.main < w.rows.n:
             row = w.main
             w.main += 1
@@ -219,11 +233,12 @@ cdef int fill(World* w, Trace trace) except -1:
         w.files[i].nslots = trace.file_nslots[i]
         w.files[i].dax = trace.file_dax[i]
         w.files[i].pins = -1
-        w.files[i].drops_late = trace.deletes and not trace.file_dax[i]    # DAX pages are in no page cache
+        w.files[i].drops_late = trace.history.deletes and not trace.file_dax[i]    # DAX pages are in no page cache
     for i in range(w.n_tasks):
         w.tasks[i].block_first = -1
         w.tasks[i].op_row = -1
         w.tasks[i].last = -1
+        w.tasks[i].place = -1
         w.tasks[i].lease_break = -1
         w.tasks[i].first = trace.first_row[i]
         w.tasks[i].owner = trace.task_owner[i]
@@ -310,12 +325,12 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
     w.n_reuses, w.reuse_row, w.reuse_slot, w.reuse_npages = trace.n_reuses, trace.reuse_row, trace.reuse_slot, trace.reuse_npages
     w.pin_released, w.last_row = trace.pin_released, trace.last_row
     w.reserve = w.params.reserve
-    w.first = trace.rows.ts[0] if trace.rows.n > 0 else 0
-    w.end = trace.end
+    w.first = trace.history.first
+    w.end = trace.history.end
     w.now = w.first
     w.unreclaimable.since = w.held.since = w.first
     w.bin_ns = max(1, (w.end - w.first + N_BINS) // N_BINS)
-    w.active = w.params.activity == d.ACTIVITY_ALWAYS or not trace.remote
+    w.active = w.params.activity == d.ACTIVITY_ALWAYS or not trace.history.remote
     w.current = -1
     w.step = 1
     try:

@@ -21,7 +21,7 @@ from replay._ext.ops cimport OP_COLLAPSE, OP_EVICT, OP_LAYOUT_WAIT, OP_PUNCH, OP
 from replay._ext.outcomes cimport charge, conflict, index_of, report, run_end, stall_range
 from replay._ext.pages cimport end_instances
 from replay._ext.world cimport (
-    ATTACHED, BLOCKED, DETACHED, HELD, HELD_LONG, PAGE_SHARED, Pin, ROW_FAILED, ROW_OPEN, Rows, Task, World, matches,
+    ATTACHED, BLOCKED, DETACHED, Detail, HELD, HELD_LONG, PAGE_SHARED, Pin, ROW_FAILED, ROW_OPEN, Rows, Task, World, detail_of, matches,
 )
 
 
@@ -48,7 +48,7 @@ cdef int on_layout(World* w, int32_t row) except -1 nogil:
     cdef int choice
     if not task.retry:
         task.op_row = row
-        task.op_end = INT64_MAX if rows.flags[row] & ROW_OPEN else rows.ts[row] + max(0, rows.dur[row])
+        task.op_end = INT64_MAX if rows.flags[row] & ROW_OPEN else rows.ts[row] + max(0, detail_of(rows, row).dur)
         task.op_failed = False
         task.op_waited = False
         task.op_reported = False
@@ -191,9 +191,10 @@ cdef int invalidate(World* w, int32_t row) except -1 nogil:
 cdef int forget_recorded(World* w, int32_t row) except -1 nogil:
     """The recorded kernel blocked this task; what the policy does instead is modelled, so the recorded wait goes."""
     cdef Task* task = &w.tasks[w.rows.task[row]]
-    if w.rows.dur[row] > 0:
-        task.stall_end = w.rows.ts[row] + w.rows.dur[row]
-        task.stall_dur += w.rows.dur[row]
+    cdef int64_t dur = detail_of(&w.rows, row).dur
+    if dur > 0:
+        task.stall_end = w.rows.ts[row] + dur
+        task.stall_dur += dur
         if task.mode == ATTACHED:
             task.mode = DETACHED
     return 0
@@ -214,7 +215,8 @@ cdef int on_layout_wait(World* w, int32_t row) except -1 nogil:
     cdef int32_t file = rows.file[row]
     cdef bint open_end = (rows.flags[row] & ROW_OPEN) != 0
     cdef int op = OP_LAYOUT_WAIT
-    cdef int64_t dur = rows.dur[row]
+    cdef Detail told = detail_of(rows, row)
+    cdef int64_t dur = told.dur
     cdef int choice = choice_of(w, file) if file >= 0 else w.policy.layout_dax
     cdef bint known = inside(w, task, row) and task.op_waited
     if known or (choice != LAYOUT_WAIT and choice != LAYOUT_BREAK_LEASE) or (dur <= 0 and not open_end):
@@ -223,15 +225,15 @@ cdef int on_layout_wait(World* w, int32_t row) except -1 nogil:
         op = rows.op[task.op_row]
     report_busy(w, row, op)
     dur = max(0, w.end - w.now) if open_end else dur
-    return stall_range(w, w.now, dur, open_end, op, ROLE_BREAKER, rows.task[row], file, rows.index[row], rows.npages[row], -1)
+    return stall_range(w, w.now, dur, open_end, op, ROLE_BREAKER, rows.task[row], file, told.index, told.npages, -1)
 
 
 cdef int report_busy(World* w, int32_t row, int op) except -1 nogil:
     """The range that was scanned: its pages that the trace knows, else all of it; one page at least was busy."""
     cdef int64_t slot = begin_of(w, row), hi = end_of(w, row), stop
+    cdef Detail told = detail_of(&w.rows, row)
     if slot == hi:
-        return conflict(w, LAYOUT_BREAK, op, w.rows.file[row], w.rows.index[row], max(1, w.rows.npages[row]), -1, -1,
-                        w.rows.task[row])
+        return conflict(w, LAYOUT_BREAK, op, w.rows.file[row], told.index, max(1, told.npages), -1, -1, w.rows.task[row])
     while slot < hi:
         stop = min(run_end(w, slot), hi)
         conflict(w, LAYOUT_BREAK, op, w.rows.file[row], index_of(w, slot), stop - slot, -1, -1, w.rows.task[row])

@@ -21,7 +21,7 @@ from replay._ext.outcomes cimport RevocationRow, charge, conflict, index_of, rep
 from replay._ext.pages cimport drop_pin, take_pin
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_REREGISTER, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, PAGE_DIRTY, Pin,
-    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Rows, Task, World, matches, outlives, price, push,
+    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Rows, Task, World, detail_of, matches, outlives, price, push,
 )
 
 
@@ -339,14 +339,14 @@ cdef int kill(World* w, int32_t owner, int32_t broken) except -1 nogil:
 cdef int64_t service_time(World* w, int32_t row) noexcept nogil:
     """The operation's recorded length without the waits that were recorded inside it."""
     cdef Rows* rows = &w.rows
-    cdef int64_t length = max(0, rows.dur[row]), end = rows.ts[row] + max(0, rows.dur[row])
+    cdef int64_t length = max(0, detail_of(rows, row).dur), end = rows.ts[row] + length
     cdef int32_t inner = rows.next[row]
     cdef Task* task = &w.tasks[rows.task[row]]
     if task.stall_dur > 0 and task.stall_end <= end:       # recorded at the same instant, in a row before
         length -= task.stall_dur
     while inner >= 0 and rows.ts[inner] < end:
-        if (rows.op[inner] == OP_LEASE_BREAK or rows.op[inner] == OP_LAYOUT_WAIT) and rows.dur[inner] > 0:
-            length -= rows.dur[inner]
+        if rows.op[inner] == OP_LEASE_BREAK or rows.op[inner] == OP_LAYOUT_WAIT:
+            length -= max(0, detail_of(rows, inner).dur)
         inner = rows.next[inner]
     return max(0, length)
 

@@ -169,6 +169,8 @@ cdef int end_instances(World* w, int32_t file, int64_t lo, int64_t hi, bint hole
         if w.flags[slot] & PAGE_HELD:
             end_held_instance(w, slot)
             gone += 1
+        elif w.n_waiting > 0:
+            w.slots[slot].born = w.step          # who waits for a page does not wait for its successor
         w.flags[slot] = PAGE_HOLE if hole else w.flags[slot] & (PAGE_HOLE | PAGE_SHARED)
     if gone > 0:
         if not w.files[file].dax:

@@ -1,14 +1,14 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from replay._ext.history cimport History
 from replay._ext.world cimport Rows
 
 cdef class Trace:
     cdef dict arrays                 # keeps what the pointers point to
+    cdef History history             # keeps what the rows point to
     cdef Rows rows
     cdef int32_t n_tasks, n_owners, n_files, n_pins, n_regions
-    cdef int64_t n_slots, n_runs, end
-    cdef bint remote                 # any remote access is recorded
-    cdef bint deletes                # any page is seen to leave the cache
+    cdef int64_t n_slots, n_runs
     cdef const int32_t* task_owner
     cdef const uint8_t* task_kworker
     cdef const int64_t* file_slot

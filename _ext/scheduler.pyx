@@ -1,7 +1,7 @@
 """Time: each task has its own clock, which a wait moves; nobody else's moves with it.
 
 A task whose clock equals the recording's is attached: the main cursor, a linear walk, runs its rows. Once shifted it is
-detached and runs from a cursor of its own, through a heap ordered by (time, row). A blocked task is in neither; what it
+detached: its next row waits in a heap ordered by (time, row), and moves with its clock. A blocked task is in neither; what it
 waits for is watched at one place at a time (the first page or pin that still holds it up), so a drop costs one look.
 """
 
@@ -25,9 +25,38 @@ cdef inline bint earlier(Entry* a, Entry* b) noexcept nogil:
     return a.time < b.time or (a.time == b.time and a.order < b.order)
 
 
+cdef inline void put(World* w, int64_t at, const Entry* entry) noexcept nogil:
+    w.heap.at[at] = entry[0]
+    if entry.kind == AT_ROW:
+        w.tasks[entry.who].place = at
+
+
+cdef void settle(World* w, int64_t at, Entry entry) noexcept nogil:
+    """Put the entry where it belongs; the place `at` is free."""
+    cdef Heap* heap = &w.heap
+    cdef int64_t up, child
+    while at > 0:
+        up = (at - 1) // 2
+        if not earlier(&entry, &heap.at[up]):
+            break
+        put(w, at, &heap.at[up])
+        at = up
+    while True:
+        child = 2 * at + 1
+        if child >= heap.n:
+            break
+        if child + 1 < heap.n and earlier(&heap.at[child + 1], &heap.at[child]):
+            child += 1
+        if not earlier(&heap.at[child], &entry):
+            break
+        put(w, at, &heap.at[child])
+        at = child
+    put(w, at, &entry)
+
+
 cdef int add(World* w, Entry entry) except -1 nogil:
     cdef Heap* heap = &w.heap
-    cdef int64_t at = heap.n, up, room
+    cdef int64_t room
     cdef Entry* grown
     if heap.n == heap.room:
         room = 64 if heap.room == 0 else heap.room * 2
@@ -38,65 +67,36 @@ cdef int add(World* w, Entry entry) except -1 nogil:
         heap.at = grown
         heap.room = room
     heap.n += 1
-    while at > 0:
-        up = (at - 1) // 2
-        if not earlier(&entry, &heap.at[up]):
-            break
-        heap.at[at] = heap.at[up]
-        at = up
-    heap.at[at] = entry
+    settle(w, heap.n - 1, entry)
     return 0
 
 
-cdef Entry pop(World* w) noexcept nogil:
-    """Remove the earliest entry; the heap is not empty."""
+cdef void take_out(World* w, int64_t at) noexcept nogil:
     cdef Heap* heap = &w.heap
-    cdef Entry top = heap.at[0], last
-    cdef int64_t at = 0, child
+    if heap.at[at].kind == AT_ROW:
+        w.tasks[heap.at[at].who].place = -1
     heap.n -= 1
-    last = heap.at[heap.n]
-    while True:
-        child = 2 * at + 1
-        if child >= heap.n:
-            break
-        if child + 1 < heap.n and earlier(&heap.at[child + 1], &heap.at[child]):
-            child += 1
-        if not earlier(&heap.at[child], &last):
-            break
-        heap.at[at] = heap.at[child]
-        at = child
-    if heap.n > 0:
-        heap.at[at] = last
-    return top
+    if at < heap.n:
+        settle(w, at, heap.at[heap.n])
 
 
-cdef bint peek(World* w) noexcept nogil:
-    """Whether the heap's first entry comes before the main cursor's row."""
-    cdef Entry* top = &w.heap.at[0]
-    if w.main == w.rows.n:
-        return True
-    return top.time < w.rows.ts[w.main] or (top.time == w.rows.ts[w.main] and top.order < w.main)
+cdef void unschedule(World* w, int32_t task) noexcept nogil:
+    """Whatever row of the task is in the heap, it does not run."""
+    if w.tasks[task].place >= 0:
+        take_out(w, w.tasks[task].place)
 
 
 cdef int timer(World* w, int64_t time, int kind, int32_t who, int32_t what) except -1 nogil:
-    cdef Entry entry
-    entry.time = time
-    entry.order = FIRST_TIMER + w.heap.timers
-    entry.kind = kind
-    entry.who = who
-    entry.what = what
     w.heap.timers += 1
-    return add(w, entry)
+    return add(w, Entry(time=time, order=FIRST_TIMER + w.heap.timers, kind=kind, who=who, what=what))
 
 
 cdef int at_row(World* w, int32_t task, int32_t row, int64_t time) except -1 nogil:
-    cdef Entry entry
-    entry.time = time
-    entry.order = row
-    entry.kind = AT_ROW
-    entry.who = task
-    entry.what = row
-    fetch(w, row)
+    """The task's next row is this, at this time. It has one entry in the heap at most."""
+    cdef Entry entry = Entry(time=time, order=row, kind=AT_ROW, who=task, what=row)
+    if w.tasks[task].place >= 0:
+        settle(w, w.tasks[task].place, entry)
+        return 0
     return add(w, entry)
 
 
@@ -107,36 +107,31 @@ cdef int schedule_next(World* w, int32_t task) except -1 nogil:
     cdef Task* t = &w.tasks[task]
     cdef int32_t row = t.first if t.last < 0 else w.rows.next[t.last]
     if row < 0:
+        unschedule(w, task)
         return 0
     if t.stall_dur > 0 and t.stall_end <= w.rows.ts[row]:
         t.shift -= t.stall_dur
         t.stall_dur = 0
     if t.shift == 0 and t.stall_dur == 0 and t.last < w.main <= row:      # a row that ran early, the main cursor has yet to pass
         t.mode = ATTACHED
+        unschedule(w, task)
         return 0
+    fetch(w, row)
     return at_row(w, task, row, max(w.now, w.rows.ts[row] + t.shift))
 
 
-cdef bint postpone(World* w, Entry entry) except -1 nogil:
-    """Whether the task was shifted while its row was already in the heap; then the row is there again, later."""
-    cdef Task* t = &w.tasks[entry.who]
-    cdef int64_t due = w.rows.ts[entry.what] + t.shift
-    if t.retry or due <= entry.time:
-        return False
-    at_row(w, entry.who, entry.what, due)
-    return True
-
-
 cdef int shift(World* w, int32_t task, int64_t delta) except -1 nogil:
-    """Move the task's later rows. The current task's next row is scheduled when its present one is done."""
+    """Move the task's later rows. The current task's next row is scheduled when its present one is done; one that has just
+    been woken runs now."""
     cdef Task* t = &w.tasks[task]
+    cdef bint attached = t.mode == ATTACHED
     if delta == 0:
         return 0
     t.shift += delta
-    if t.mode == ATTACHED:
+    if attached:
         t.mode = DETACHED
-        if task != w.current:
-            schedule_next(w, task)
+    if task != w.current and t.mode == DETACHED and not t.retry:
+        schedule_next(w, task)
     return 0
 
 

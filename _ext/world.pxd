@@ -8,6 +8,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, 
 cdef enum:
     PAGE_BYTES = 4096
     N_BINS = 256           # intervals of the cost series
+    MORE_ROWS = 64
 
 cdef enum:                 # flags of a row
     ROW_WRITE = 1
@@ -17,6 +18,7 @@ cdef enum:                 # flags of a row
     ROW_OPEN = 16
     ROW_FAILED = 32        # the recorded call returned an error
     ROW_RANGE = 64         # the row names its range (index is known)
+    ROW_MORE = 128         # see Rows.more
 
 cdef enum:                 # flags of a page
     PAGE_DIRTY = 1         # dirty under this policy
@@ -73,22 +75,27 @@ cdef enum:                 # kinds of heap entries; a tie of times goes to rows,
     AT_REREGISTER
 
 
+cdef struct Detail:        # what few rows have
+    int64_t index          # -1: not told
+    int64_t npages         # -1: not told
+    int64_t dur            # -1: none
+    int64_t bytes          # -1: not told
+
+
 cdef struct Rows:
     int64_t n
     const int64_t* ts
-    const int8_t* op
+    const int32_t* slot
+    const int32_t* nslots
     const int32_t* task
     const int32_t* file
-    const int64_t* slot
-    const int64_t* nslots
-    const int64_t* index   # -1: not told
-    const int64_t* npages  # -1: not told
-    const int64_t* dur     # -1: none
-    const int64_t* bytes
-    const int32_t* pin
-    const int32_t* region
-    const uint8_t* flags
+    const int32_t* subject # the pin of a pin or unpin row, else the MR; -1: none
     const int32_t* next    # next row of the same task, or -1
+    const int8_t* op
+    const uint8_t* flags
+    const int64_t* more    # one entry for each row with ROW_MORE: bytes of a remote access with slots, else a detail's number
+    const int32_t* more_before # of every MORE_ROWS rows: entries that belong to rows before
+    const Detail* details
 
 
 cdef struct Policy:
@@ -197,6 +204,7 @@ cdef struct Task:
     int32_t wait_step      # when the wait began: younger page instances and pins are not waited for
     int32_t op_row
     int32_t last           # last row that ran
+    int64_t place          # of its next row in the heap, -1
     int32_t first          # first row
     int32_t owner
     int32_t lease_break    # latest break of the current operation, -1
@@ -328,6 +336,28 @@ cdef struct World:
     Integral held
     int64_t bin_ns
     uint64_t* bins         # [metric][interval]
+
+
+cdef inline int64_t more_of(const Rows* rows, int64_t row) noexcept nogil:
+    """The entry of a row that has ROW_MORE."""
+    cdef int64_t other, at = rows.more_before[row // MORE_ROWS]
+    for other in range(row - row % MORE_ROWS, row):
+        at += rows.flags[other] // ROW_MORE
+    return rows.more[at]
+
+
+cdef inline Detail detail_of(const Rows* rows, int64_t row) noexcept nogil:
+    """What is told of the row beside its columns; of a remote access with slots see bytes_of."""
+    if rows.flags[row] & ROW_MORE:
+        return rows.details[more_of(rows, row)]
+    return Detail(index=-1, npages=-1, dur=-1, bytes=-1)
+
+
+cdef inline int64_t bytes_of(const Rows* rows, int64_t row) noexcept nogil:
+    """Bytes of a remote access, -1 if not told."""
+    if rows.nslots[row] == 0:
+        return detail_of(rows, row).bytes
+    return more_of(rows, row) if rows.flags[row] & ROW_MORE else <int64_t>rows.nslots[row] * PAGE_BYTES
 
 
 cdef extern from *:

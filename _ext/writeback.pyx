@@ -18,7 +18,7 @@ from replay._ext.outcomes cimport charge, report
 from replay._ext.pages cimport flush_until_now
 from replay._ext.world cimport (
     File, HELD_DIRTY, HELD_KEPT, HELD_MISSED, HELD_TORN, HELD_WRITE, PAGE_BYTES, PAGE_DIRTY, PAGE_RECORDED, PAGE_SKIPPED, PAGE_WRITTEN,
-    ROW_OPEN, ROW_SYNC, Rows, Task, World, clean, held_to_write, matches, price, push,
+    ROW_OPEN, ROW_SYNC, Rows, Task, World, clean, detail_of, held_to_write, matches, price, push,
 )
 
 
@@ -161,7 +161,7 @@ cdef int on_fsync(World* w, int32_t row) except -1 nogil:
     cdef int64_t lo = 0, hi = 0
     if task.retry:
         return 0
-    task.sync_end = INT64_MAX if rows.flags[row] & ROW_OPEN else rows.ts[row] + max(0, rows.dur[row])
+    task.sync_end = INT64_MAX if rows.flags[row] & ROW_OPEN else rows.ts[row] + max(0, detail_of(rows, row).dur)
     if file < 0:
         return 0
     if w.files[file].loose:
