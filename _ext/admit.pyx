@@ -175,6 +175,6 @@ cdef int on_exit(World* w, int32_t row) except -1 nogil:
             unmap_pin(w, p)
         elif pin.step >= 0:
             drop_pin(w, p, DROP_DIRTY if pin.region >= 0 and pin.write else DROP_CLEAN, w.rows.op[row], w.rows.task[row])
-        if pin.region >= 0 and w.regions[pin.region].held == 0 and w.regions[pin.region].state != REGION_REFUSED:
+        if pin.region >= 0 and w.regions[pin.region].held == 0 and w.regions[pin.region].state in (REGION_LIVE, REGION_REVOKED):
             w.regions[pin.region].state = REGION_DEAD
     return 0
