@@ -15,7 +15,7 @@ from replay._ext.recording cimport Trace
 from replay._ext.blocks cimport on_block_alloc
 from replay._ext.device cimport on_remote
 from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
-from replay._ext.lease cimport on_answer, on_deadline, on_reregister
+from replay._ext.lease cimport on_answer, on_deadline, on_lease_del, on_reregister
 from replay._ext.outcomes cimport ConflictRow, RefusalRow, RevocationRow, StallRow, change, report
 from replay._ext.pages cimport dirty_pages, end_instances
 from replay._ext.world cimport (
@@ -25,7 +25,7 @@ from replay._ext.world cimport (
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
-ENGINE_VERSION = "4"
+ENGINE_VERSION = "5"
 
 # The order in which replay() takes a policy's choices and parameters.
 DECISIONS = ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "free")
@@ -120,6 +120,8 @@ cdef int dispatch(World* w, int32_t row) except -1 nogil:
         return on_reclaim(w, row)
     elif op == o.OP_MIGRATE:
         return on_migrate(w, row)
+    elif op == o.OP_LEASE_DEL:
+        return on_lease_del(w, row)
     elif op == o.OP_FORK:
         on_fork(w, row)
     elif op == o.OP_EXIT:

@@ -12,12 +12,13 @@ from libc.stdlib cimport qsort
 
 from replay._ext.scheduler cimport finish_stall, shift, stop_waiting, timer, wait_pins, watch_pages
 from replay._ext.decisions cimport (
+    ADMIT_NEED_LEASE,
     COLLATERAL_MRS, COLLATERAL_REVOKE, KILLED, KILLED_TASKS, LEASE_BREAK, LEASE_BREAK_TIMEOUT, LEASE_ZOMBIE,
     REREGISTER_NEVER, REVOKED_COLLATERAL, REVOKED_FAIL_IO, REVOKED_KILL, REVOKED_LEASE_BREAK, REVOKED_MRS, REVOKE_MR,
     REVOKE_NONE, REVOKE_UCONTEXT, SCOPE_INODE, TIMEOUT_FAIL_IO, TIMEOUT_KILL,
 )
 from replay._ext.ops cimport OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_TRUNCATE
-from replay._ext.outcomes cimport RevocationRow, charge, conflict, index_of, report
+from replay._ext.outcomes cimport RevocationRow, charge, conflict, index_of, report, report_pin
 from replay._ext.pages cimport drop_pin, take_pin
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_REREGISTER, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, PAGE_DIRTY, Pin,
@@ -331,6 +332,19 @@ cdef int kill(World* w, int32_t owner, int32_t broken) except -1 nogil:
     for p in range(w.n_pins):
         if w.pins[p].step >= 0 and w.tasks[w.pins[p].task].owner == owner:
             drop_pin(w, p, DROP_CLEAN, w.rows.op[br.row], br.task)
+    return 0
+
+
+cdef int on_lease_del(World* w, int32_t row) except -1 nogil:
+    """A holder gives up its lease. What it still pins has none: who wants the pages cannot ask for them any more."""
+    cdef int32_t owner = w.tasks[w.rows.task[row]].owner, p
+    if w.rows.file[row] < 0 or not w.policy.admit & ADMIT_NEED_LEASE:
+        return 0
+    p = w.files[w.rows.file[row]].pins
+    while p >= 0:
+        if w.pins[p].longterm and w.tasks[w.pins[p].task].owner == owner:
+            report_pin(w, LEASE_ZOMBIE, w.rows.op[row], p, HELD_LONG, w.rows.task[row])
+        p = w.pins[p].after
     return 0
 
 

@@ -161,6 +161,15 @@ def kill(world: World, br: Break, owner: int) -> None:
             drop_pin(world, pin, "clean")
 
 
+def give_up_lease(world: World, task: Task, event: Event) -> None:
+    """A holder gives up its lease. What it still pins has none."""
+    for region in world.regions:
+        if "need_lease" in world.policy.admit and region.tgid == task.tgid:
+            for pin in region.pins:
+                if pin.file == event["file"]:
+                    world.conflict("lease_zombie", pin.file, len([page for page in pin.pages if page.in_file]))
+
+
 def reregister_after(world: World, task: Task, event: Event) -> None:
     """The operation goes on now. When it is through, those who gave up their regions for it register them again."""
     assert task.operation is not None

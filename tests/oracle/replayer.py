@@ -8,6 +8,7 @@ from typing import Any
 from oracle.admit import refusal, refuse
 from oracle.device import map_all, remote
 from oracle.layout import block_alloc, cache_del, layout, reclaim, recorded_wait
+from oracle.lease import give_up_lease
 from oracle.pinning import cpu_write, drop_pin, take_pin, unmap
 from oracle.state import Event, Pin, Region, Task, World
 from oracle.writeback import fsync, writeback
@@ -183,6 +184,8 @@ class Oracle:
             cache_del(world, task, event)
         elif op == "fork":
             self.forked |= {pin for page in world.every_page for pin in page.pins if pin.tgid == task.tgid}
+        elif op == "lease_del":
+            give_up_lease(world, task, event)
         elif op == "exit":
             self.exit(task, event)
         elif op in ("reclaim", "migrate"):

@@ -102,7 +102,7 @@ class Scenario:
 
     def one(self) -> list[Event]:
         often = "reg reg reg dereg dereg pin unpin remote remote remote dirty dirty dirty wb wb wb fsync fsync layout layout"
-        kinds = f"{often} reclaim cache fill alloc alloc fork"
+        kinds = f"{often} reclaim cache fill alloc alloc fork lease"
         return list(getattr(self, self.rng.choice(kinds.split()))())
 
     def reg(self) -> list[Event]:
@@ -215,6 +215,9 @@ class Scenario:
         if self.rng.random() < 0.5:
             del event["index"], event["npages"]
         return event
+
+    def lease(self) -> list[Event]:
+        return [at(self.moment(), "lease_del", self.pick(OWNERS), file=self.rng.choice(self.files))]
 
     def reclaim(self) -> list[Event]:
         return [at(self.moment(), self.rng.choice(("reclaim", "migrate")), 2, **self.place())]
