@@ -4,7 +4,7 @@
 -- Source: the LSF/MM 2019 thread on RDMA and file systems, where nobody could say.
 -- Parameter trace VARCHAR = NULL: only runs on this trace.
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
--- Tables: conflicts stalls costs _runs
+-- Tables: _sums stalls costs _runs
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
@@ -52,19 +52,19 @@
 WITH conflict_sums AS (
   SELECT
     run,
-    sum(npages) FILTER (risk = 'corruption') AS at_risk_pages,
+    sum(pages) FILTER (risk = 'corruption') AS at_risk_pages,
     sum(bytes) FILTER (risk = 'corruption') AS at_risk_bytes,
-    sum(npages) FILTER (class = 'wb_while_pinned') AS wb_while_pinned,
-    sum(npages) FILTER (class = 'torn_snapshot') AS torn_snapshot,
-    sum(npages) FILTER (class = 'dirty_after_clean') AS dirty_after_clean,
-    sum(npages) FILTER (class = 'fsync_misses_pinned') AS fsync_misses,
-    sum(npages) FILTER (class = 'truncate_while_pinned') AS truncated_pinned,
-    sum(npages) FILTER (class = 'priv_released_pinned') AS priv_released,
-    sum(npages) FILTER (class = 'reuse_while_pinned') AS reuse_while_pinned,
-    sum(npages) FILTER (class = 'cow_divergence') AS cow_divergence,
-    sum(npages) FILTER (risk = 'availability') AS lost_pages,
-    sum(npages) FILTER (risk = 'pressure') AS pressure_pages
-  FROM conflicts
+    sum(pages) FILTER (class = 'wb_while_pinned') AS wb_while_pinned,
+    sum(pages) FILTER (class = 'torn_snapshot') AS torn_snapshot,
+    sum(pages) FILTER (class = 'dirty_after_clean') AS dirty_after_clean,
+    sum(pages) FILTER (class = 'fsync_misses_pinned') AS fsync_misses,
+    sum(pages) FILTER (class = 'truncate_while_pinned') AS truncated_pinned,
+    sum(pages) FILTER (class = 'priv_released_pinned') AS priv_released,
+    sum(pages) FILTER (class = 'reuse_while_pinned') AS reuse_while_pinned,
+    sum(pages) FILTER (class = 'cow_divergence') AS cow_divergence,
+    sum(pages) FILTER (risk = 'availability') AS lost_pages,
+    sum(pages) FILTER (risk = 'pressure') AS pressure_pages
+  FROM _sums
   GROUP BY run
 ),
 stall_sums AS (

@@ -10,7 +10,7 @@
 -- Needs run bounce: what all writeback of pinned pages costs.
 -- Needs run bounce-sync: what writeback for integrity alone costs.
 -- Needs reclaim from ext4:ext4_release_folio, vmscan:mm_vmscan_direct_reclaim_begin: only these show reclaim take buffers.
--- Tables: conflicts costs _runs
+-- Tables: _sums costs _runs
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
@@ -26,13 +26,13 @@
 WITH pages AS (
   SELECT
     run,
-    sum(npages) AS at_risk,
-    sum(npages) FILTER (class = 'priv_released_pinned') AS stripped,
-    sum(npages) FILTER (class = 'wb_while_pinned') AS written,
-    sum(npages) FILTER (class IN ('dirty_after_clean', 'fsync_misses_pinned')) AS clean,
-    sum(npages) FILTER (class IN ('truncate_while_pinned', 'reuse_while_pinned', 'cow_divergence')) AS layout,
-    sum(npages) FILTER (class = 'torn_snapshot') AS torn
-  FROM conflicts
+    sum(pages) AS at_risk,
+    sum(pages) FILTER (class = 'priv_released_pinned') AS stripped,
+    sum(pages) FILTER (class = 'wb_while_pinned') AS written,
+    sum(pages) FILTER (class IN ('dirty_after_clean', 'fsync_misses_pinned')) AS clean,
+    sum(pages) FILTER (class IN ('truncate_while_pinned', 'reuse_while_pinned', 'cow_divergence')) AS layout,
+    sum(pages) FILTER (class = 'torn_snapshot') AS torn
+  FROM _sums
   WHERE risk = 'corruption'
   GROUP BY run
 ),
