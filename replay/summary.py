@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replay.humane import duration, number
-from replay.ingest.pipeline import IngestSummary
 from replay.store import Entry
+
+if TYPE_CHECKING:
+    from replay.ingest.pipeline import IngestSummary
 
 _MOST_OPERATIONS = 8
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def test_contenders_take_turns(tmp_path: Path) -> None:
 
 def test_a_printed_rate_becomes_seconds_and_a_failure_is_no_reading() -> None:
     rate = Contender("rate", [sys.executable, "-c", "print('miss ratio 0.5, throughput 4.00 MQPS')"], "printed", work=10_000_000)
-    assert by_turns([rate], 1, {})[0].seconds == [2.5]
+    assert by_turns([rate, replace(rate, scale=4.0)], 1, {}) == [Readings([2.5], ANY), Readings([10.0], ANY)]
     for code, message in (("print('nothing')", "printed no time"), ("import sys; sys.exit('broken')", "exit status 1\nbroken")):
         with pytest.raises(FailedError, match=message):
             by_turns([Contender("bad", [sys.executable, "-c", code], "printed")], 1, {})

@@ -40,11 +40,11 @@ def small_trace() -> tracedat.Trace:
     return tracedat.Trace(FORMATS, [tracedat.Instance("", [pages, tracedat.page(2_000, third)])])
 
 
-@pytest.mark.parametrize("form", ["v6", "none", "zlib", "zstd"])
+@pytest.mark.parametrize("form", ["v6", "none", "zlib", "zstd", "zstd to plain"])
 def test_copies_differ_in_time_file_and_task_only(form: str, tmp_path: Path) -> None:
     source, target = tmp_path / "small.dat", tmp_path / "tiled.dat"
-    source.write_bytes(tracedat.version_6(small_trace()) if form == "v6" else tracedat.version_7(small_trace(), form))
-    assert tile(str(source), str(target), 11) == 3
+    source.write_bytes(tracedat.version_6(small_trace()) if form == "v6" else tracedat.version_7(small_trace(), form.split(maxsplit=1)[0]))
+    assert tile(str(source), str(target), 11, plain=form.endswith("plain")) == 3
     reader = open_tracecmd(target)
     table = rows(reader)["fs", "opened"]
     period = 4_000_000_005 - 1_000 + 1_000_000

@@ -27,13 +27,14 @@ def event_count(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A command, and what must be done before each time. `work` turns a printed rate into seconds."""
+    """A command, and what must be done before each time. `work` turns a printed rate into seconds; `scale` multiplies seconds."""
 
     name: str
     command: Sequence[str]
     clock: Clock = "wall"
     before: Callable[[], None] = lambda: None
     work: int = 0
+    scale: float = 1.0
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ def by_turns(contenders: Sequence[Contender], rounds: int, environment: Mapping[
             sys.stderr.write(f"\r\x1b[K{contender.name} ({number + 1}/{rounds})" if sys.stderr.isatty() else "")
             contender.before()
             seconds, peak_bytes = _once(contender, environment)
-            found.seconds.append(seconds)
+            found.seconds.append(seconds * contender.scale)
             found.peak_bytes = max(found.peak_bytes, peak_bytes)
     sys.stderr.write("\r\x1b[K" if sys.stderr.isatty() else "")
     return readings

@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python -m bench.tile recorded.dat large.dat --events 20M
 
-The result is of the same version and compression, and `trace-cmd report` reads it. User addresses and page frames stay as
+The result is of the same version and compression (but see --plain), and `trace-cmd report` reads it. User addresses and page frames stay as
 they are, as after a reboot. Only little-endian files are tiled, and of version 6 only those with one buffer.
 """
 
@@ -14,7 +14,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,8 +70,8 @@ class Tiles:
         return begin, out.tell() - begin
 
 
-def tile(source: str, target: str, events: int) -> int:
-    """Write at least so many events; returns how many copies that took."""
+def tile(source: str, target: str, events: int, *, plain: bool = False) -> int:
+    """Write at least so many events, not compressed if `plain`; returns how many copies that took."""
     reader = open_tracecmd(source)
     container = reader.container
     if container.big_endian or (container.version == 6 and len(container.buffers) > 1):
@@ -81,6 +81,8 @@ def tile(source: str, target: str, events: int) -> int:
     recorded = sum(stream.records for stream in streams)
     if not recorded:
         raise ReplayError("the trace has no events", where=source)
+    if plain:
+        container.buffers = [replace(buffer, compressed=False) for buffer in container.buffers]
     copies = -(-events // recorded)
     tiles = Tiles(reader, buffers, copies, choose_steps(streams, copies))
     unfinished = Path(f"{target}.unfinished")
@@ -233,9 +235,10 @@ def main() -> None:
     parser.add_argument("source")
     parser.add_argument("target")
     parser.add_argument("--events", type=event_count, required=True, help="at least so many, such as 20M")
+    parser.add_argument("--plain", action="store_true", help="do not compress the events")
     arguments = parser.parse_args()
     try:
-        copies = tile(arguments.source, arguments.target, arguments.events)
+        copies = tile(arguments.source, arguments.target, arguments.events, plain=arguments.plain)
     except ReplayError as error:
         sys.exit(f"tile: {error}")
     sys.stderr.write(f"{arguments.target}: {copies} copies of {arguments.source}\n")
