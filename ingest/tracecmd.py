@@ -35,10 +35,11 @@ class TraceCmdReader:
 
         self.losses.counts.clear()
         self.losses.totals.clear()
-        sources = self._sources()
+        sources = self.sources()
         yield from Merging(self.container, sources, self.losses, progress).batches(BATCH_ROWS, BATCH_BYTES)
 
-    def _sources(self) -> list[PageSource]:
+    def sources(self) -> list[PageSource]:
+        """The data of each CPU of each buffer, in the order of the container's."""
         compression = self.container.compression
         allowance = Allowance(self.container.path, most_trace_bytes(len(self.data)))
         return [

@@ -10,12 +10,15 @@ from unittest.mock import ANY
 
 import numpy as np
 import pytest
+from bench.floor import decompress_seconds, encode_seconds
 from bench.measure import Contender, FailedError, Readings, by_turns
 from bench.peers import cachesim, libtracecmd_walk
 from bench.results import Row, compare, save
 from bench.synthetic import OBJECTS, choose_objects, columns, replay_seconds, write_requests
 
 from replay._ext.recording import Trace
+from replay.ingest.pipeline import ingest_file
+from replay.store import Store
 
 SUBJECT = {"trace": "small.dat", "events": 7, "cpu": "Z80", "cores": 1}
 
@@ -86,3 +89,12 @@ def test_the_made_up_trace_is_one_that_the_engine_takes() -> None:
     assert isinstance(Trace(made), Trace)
     _, conflicts = replay_seconds(10_007, "none")
     assert 0 < conflicts < 10_007
+
+
+def test_the_floors_go_through_a_whole_trace(tmp_path: Path) -> None:
+    sample = Path(__file__).parent.parent / "sample_traces" / "rdma-ext4.dat"
+    ingest_file(Store(tmp_path / "store", create=True), str(sample))
+    before = sorted(tmp_path.rglob("*"))
+    assert decompress_seconds(str(sample)) > 0
+    assert encode_seconds(str(tmp_path / "store")) > 0
+    assert sorted(tmp_path.rglob("*")) == before

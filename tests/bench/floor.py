@@ -35,18 +35,13 @@ def encode_seconds(store: str) -> float:
 
 
 def decompress_seconds(path: str) -> float:
-    from replay.ingest.pages import PageSource
     from replay.ingest.tracecmd import open_tracecmd
 
     reader = open_tracecmd(path)
-    container = reader.container
     begin = time.process_time()
-    for buffer in container.buffers:
-        for cpu in buffer.cpus:
-            compression = container.compression if buffer.compressed else "none"
-            source = PageSource(path, reader.data, cpu.cpu, cpu.offset, cpu.size, buffer.page_bytes, compression, container.big_endian)
-            for _ in source.segments():
-                pass
+    for source in reader.sources():
+        for _ in source.segments():
+            pass
     return time.process_time() - begin
 
 

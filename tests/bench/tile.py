@@ -26,7 +26,7 @@ from replay.errors import ReplayError
 from replay.ingest.bytecursor import ByteCursor
 from replay.ingest.options import Option
 from replay.ingest.pages import PageSource
-from replay.ingest.sections import SECTION_HEADER_BYTES, Allowance, most_metadata_bytes, most_trace_bytes, open_section, section_header
+from replay.ingest.sections import SECTION_HEADER_BYTES, Allowance, most_metadata_bytes, open_section, section_header
 from replay.ingest.tracecmd import TraceCmdReader, open_tracecmd
 from replay.ingest.tracedat import MAGIC, Buffer, Container
 from replay.ingest.tracemeta import read_formats
@@ -76,7 +76,8 @@ def tile(source: str, target: str, events: int, *, plain: bool = False) -> int:
     container = reader.container
     if container.big_endian or (container.version == 6 and len(container.buffers) > 1):
         raise ReplayError("big-endian traces, and those of version 6 with several buffers, cannot be tiled", where=source)
-    buffers = [_streams(reader, buffer) for buffer in container.buffers]
+    sources = iter(reader.sources())
+    buffers = [[_stream(container, next(sources)) for _ in buffer.cpus] for buffer in container.buffers]
     streams = [stream for of_buffer in buffers for stream in of_buffer]
     recorded = sum(stream.records for stream in streams)
     if not recorded:
@@ -95,17 +96,10 @@ def tile(source: str, target: str, events: int, *, plain: bool = False) -> int:
     return copies
 
 
-def _streams(reader: TraceCmdReader, buffer: Buffer) -> list[Stream]:
-    container = reader.container
-    compression = container.compression if buffer.compressed else "none"
-    allowance = Allowance(container.path, most_trace_bytes(len(reader.data)))
-    streams = []
-    for cpu in buffer.cpus:
-        source = PageSource(container.path, reader.data, cpu.cpu, cpu.offset, cpu.size, buffer.page_bytes, compression, allowance)
-        pages = b"".join(segment.pages for segment in source.segments())
-        where = f"{container.path}: CPU {cpu.cpu}"
-        streams.append(read_stream(where, pages, buffer.page_bytes, container.header_bytes, container.formats))
-    return streams
+def _stream(container: Container, source: PageSource) -> Stream:
+    pages = b"".join(segment.pages for segment in source.segments())
+    where = f"{container.path}: CPU {source.cpu}"
+    return read_stream(where, pages, source.page_bytes, container.header_bytes, container.formats)
 
 
 def _compress(compression: str, plain: memoryview) -> bytes:

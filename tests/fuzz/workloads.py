@@ -121,7 +121,7 @@ def excerpt(path: Path, pages: int = 1) -> make.Trace:
     reader = open_tracecmd(path)
     container = reader.container
     size = container.page_bytes
-    cpus = [b"".join(bytes(segment.pages[: pages * size]) for segment in list(source.segments())[:1]) for source in reader._sources()]
+    cpus = [b"".join(bytes(segment.pages[: pages * size]) for segment in list(source.segments())[:1]) for source in reader.sources()]
     formats = [
         (form.system, make.format_text(form.name, form.id, [(f"{f.type} {f.name}", f.offset, f.bytes, f.signed) for f in form.fields[4:]]))
         for form in container.formats
