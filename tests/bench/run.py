@@ -145,9 +145,12 @@ class Bench:
         from replay.reports import names
 
         whole, half = self.whole, self.half
-        for name in names():
-            found = self.measure(Contender(name, whole.replay("report", name)), Contender("half of it", half.replay("report", name)))
-            self.row(f"report {name}", found[name], "half of it", found["half of it"], "< 2 s")
+        found = self.measure(*(Contender(name, whole.replay("report", name)) for name in names()))
+        for name, readings in found.items():
+            self.row(f"report {name}", readings, goal="< 2 s")
+        slowest = max(found, key=lambda name: found[name].median)
+        again = self.measure(Contender(slowest, whole.replay("report", slowest)), Contender("half of it", half.replay("report", slowest)))
+        self.row(f"report {slowest}", again[slowest], "half of it", again["half of it"], "<= 2.1")
         count = Contender("count", whole.replay("sql", "select count(*) from events"), "cpu")
         usage = Contender("help", [REPLAY, "--help"], "cpu")
         found = self.measure(count, usage)
