@@ -5,6 +5,7 @@
 //   touch KB KB      store into every page of the range (offset, length)      fsync            of the file
 //   read FILE KB KB  direct IO from FILE into a range of the mapping          ring / unring    register and unregister it as io_uring buffer
 //   ring-anon        register anonymous memory as io_uring buffer             sleep MS
+//   peek KB          pin the page at that offset for a moment, as process_vm_readv does
 //   fork MS          a child that stores into the whole mapping and lives for that long; the parent goes on
 //   wait             for children          kill       SIGKILL to itself, with whatever is still registered
 //   say FILE         create FILE, for others to wait for     hear FILE  wait until FILE is there
@@ -86,6 +87,14 @@ static void direct_read(const char *path, size_t offset_kb, size_t kb)
 	close(from);
 }
 
+static void peek(size_t offset_kb)
+{
+	static char page[4096];
+	struct iovec here = {page, sizeof(page)}, there = {mapping + (offset_kb << 10), sizeof(page)};
+	if (process_vm_readv(getpid(), &here, 1, &there, 1, 0) < 0)
+		perror("process_vm_readv");
+}
+
 static void ring_register(void *memory, size_t size)
 {
 	struct io_uring_params params = {0};
@@ -136,6 +145,8 @@ int main(int, char **argv)
 			const char *path = NEXT;
 			size_t offset = atol(NEXT);
 			direct_read(path, offset, atol(NEXT));
+		} else if (STEP("peek")) {
+			peek(atol(NEXT));
 		} else if (STEP("ring")) {
 			ring_register(mapping, length);
 		} else if (STEP("ring-anon")) {
