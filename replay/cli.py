@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from replay.errors import ReplayError, TraceError
+from replay.errors import ReplayError, TraceError, UsageError
 
 DEFAULT_STORE = "./replay-store"
 
@@ -161,6 +161,34 @@ def sql(
         print_views(path, output)
     else:
         command(path, query, form.value, output, limit or None)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    perfetto: Annotated[str | None, typer.Option("--perfetto", metavar="FILE", help="A timeline for https://ui.perfetto.dev.")] = None,
+    parquet: Annotated[str | None, typer.Option("--parquet", metavar="DIR", help="Every table as a Parquet file in a new folder.")] = None,
+    csv: Annotated[str | None, typer.Option("--csv", metavar="DIR", help="Every table as a CSV file in a new folder.")] = None,
+    trace: TraceOption = None,
+    policy: Annotated[str | None, typer.Option("--policy", metavar="NAME", help="Only runs of this policy; default: all.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Give a trace and its runs to other programs.
+
+    --perfetto shows one trace: files, memory regions and tasks as they were recorded, and stalls, conflicts and costs of each
+    policy that it was replayed under.
+    """
+    from replay.export import export_tables, export_timeline
+
+    path = _store_path(context, store)
+    if not (perfetto or parquet or csv):
+        raise UsageError("nothing to export", hint="--perfetto FILE, --parquet DIR or --csv DIR")
+    if perfetto:
+        export_timeline(path, trace, policy, perfetto)
+    if parquet:
+        export_tables(path, trace, policy, parquet, "parquet")
+    if csv:
+        export_tables(path, trace, policy, csv, "csv")
 
 
 @app.command()

@@ -100,6 +100,11 @@ class Session:
             cursor = self._select(query, lambda: self._connection.execute(query))
             return [column[0] for column in cursor.description or ()], _fetch(cursor)
 
+    def batches(self, query: str) -> pa.RecordBatchReader:
+        """Rows of one SELECT in Arrow batches, fetched as they are wanted."""
+        with _explained():
+            return self._select(query, lambda: self._connection.sql(query)).to_arrow_reader()
+
     def _select(self, query: str, run: Callable[[], _Result]) -> _Result:
         import duckdb
 
