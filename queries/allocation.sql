@@ -43,7 +43,7 @@ JOIN _traces ON _traces.trace = _runs.trace
 JOIN pins ON pins.trace = _runs.trace AND longterm AND file IS NOT NULL
 LEFT JOIN _tasks ON _tasks.trace = pins.trace AND _tasks.tid = pins.tid
 LEFT JOIN refused ON refused.run = _runs.run AND refused.pin = pins.pin
-WHERE decisions ->> '$.admit' LIKE '%need_allocated%'
+WHERE (decisions ->> '$.admit') LIKE '%need_allocated%'
 GROUP BY _runs.policy, position, settings, _traces.trace, source, owner, file
 QUALIFY row_number() OVER (PARTITION BY _runs.policy, settings, _traces.trace ORDER BY sum(pins.npages) DESC, owner, file)
   <= coalesce(getvariable('limit')::BIGINT, 20)

@@ -26,7 +26,7 @@ WITH met AS (
   FROM conflicts
   JOIN _runs USING (run)
   WHERE op IN ('truncate', 'punch', 'collapse', 'reflink', 'layout_wait')
-    AND class IN ('truncate_while_pinned', 'layout_break', 'lease_break', 'lease_denied', 'failed_fs_op', 'space_held', 'reuse_while_pinned')
+    AND class IN ('truncate_while_pinned', 'layout_break', 'lease_break', 'lease_denied', 'failed_fs_op', 'space_held')
 ),
 -- One operation drops its pages one by one: the last that its task began is the one that they belong to.
 begun AS (

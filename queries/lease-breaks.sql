@@ -83,6 +83,6 @@ JOIN runs USING (run)
 LEFT JOIN breaks USING (run)
 LEFT JOIN waits USING (run)
 LEFT JOIN losses USING (run)
-WHERE decisions ->> '$.layout' LIKE '%break_lease%'
+WHERE (decisions ->> '$.layout') LIKE '%break_lease%'
 GROUP BY _runs.policy, position, app, break_time, on_timeout, settings
 ORDER BY position, _runs.policy, settings, on_timeout, break_time, app;

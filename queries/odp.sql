@@ -49,7 +49,7 @@ metrics AS (
   GROUP BY run
 ),
 of_odp AS (
-  SELECT _runs.* FROM _runs JOIN runs USING (run) WHERE decisions ->> '$.admit' LIKE '%no_pin%'
+  SELECT _runs.* FROM _runs JOIN runs USING (run) WHERE (decisions ->> '$.admit') LIKE '%no_pin%'
 ),
 waits AS (
   SELECT of_odp.policy, settings, quantile_disc(dur, 0.5) AS median_ns, max(dur) AS longest_ns, sum(dur)::BIGINT AS total_ns

@@ -9,6 +9,7 @@
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
 -- Needs run busy-blocks: only policies that keep blocks busy hold space.
 -- Needs truncate|punch|collapse from ext4:ext4_truncate_enter, ext4:ext4_punch_hole, xfs:xfs_free_file_space: only these free blocks.
+-- Needs block_alloc from ext4:ext4_allocate_blocks: which allocations ask for blocks that are kept busy.
 -- Needs ext4:ext4_unlink_enter: when a file lost its name; without it there is nothing to compare with.
 -- Needs ext4:ext4_evict_inode: when an unlinked file's blocks were freed.
 -- Tables: runs costs conflicts series raw_ext4_ext4_unlink_enter raw_ext4_ext4_evict_inode _runs _traces
@@ -65,5 +66,5 @@ LEFT JOIN costs ON costs.run = _runs.run AND metric = 'held_block_seconds'
 LEFT JOIN peaks ON peaks.run = _runs.run
 LEFT JOIN held ON held.run = _runs.run
 LEFT JOIN unlinked ON unlinked.trace = _runs.trace
-WHERE decisions ->> '$.free' = 'busy'
+WHERE (decisions ->> '$.free') = 'busy'
 ORDER BY position, _runs.policy, settings, source, _runs.run;

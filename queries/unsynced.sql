@@ -86,8 +86,8 @@ SELECT
   settings,
   source,
   synced.file,
-  CASE decisions ->> '$.writeback' WHEN 'hold' THEN life ELSE gap END AS unsynced_ns,
-  CASE decisions ->> '$.writeback' WHEN 'hold' THEN life_open ELSE gap_open END AS unsynced_open,
+  CASE (decisions ->> '$.writeback') WHEN 'hold' THEN life ELSE gap END AS unsynced_ns,
+  CASE (decisions ->> '$.writeback') WHEN 'hold' THEN life_open ELSE gap_open END AS unsynced_open,
   fsyncs,
   coalesce(missed, 0)::BIGINT AS missed,
   coalesce(stalls, 0) AS stalls,
@@ -101,5 +101,5 @@ JOIN whole ON whole.trace = _runs.trace AND whole.file = synced.file
 LEFT JOIN waits ON waits.run = _runs.run AND waits.file = synced.file
 LEFT JOIN missed ON missed.run = _runs.run AND missed.file = synced.file
 LEFT JOIN refused ON refused.run = _runs.run AND refused.file = synced.file
-WHERE coalesce(refused, 0) < pins AND decisions ->> '$.admit' NOT LIKE '%no_pin%' -- else the policy leaves no pin
+WHERE coalesce(refused, 0) < pins AND (decisions ->> '$.admit') NOT LIKE '%no_pin%' -- else the policy leaves no pin
 ORDER BY source, _runs.trace, synced.file, position, _runs.policy, settings;

@@ -22,6 +22,8 @@ LONGEST_PINNED_SPAN_NS = 847_069_148
 REMOTE_ACCESSES, LAYOUT_CHANGES, REGISTRATIONS = 15_410, 18, 13
 # From the last rxe_mr_copy within each region of 1 MiB to its ib_umem_release.
 IDLE_NS = [17368784, 32367760, 59750590, 75337798, 55711911, 30213823, 16547522, 232194269, 23776753, 12615788, 44965380, 151233444]
+# sched_process_exit of pid 170 at 24.762581356; the last ib_umem_release, of the 64 KiB source buffer, comes after it.
+OWNERLESS_NS = 24_763_204_438 - 24_762_581_356
 # A scan that found a busy page at 38.410581172 and that no other followed; the last record is at 71.308584778.
 DAX_WAIT_NS = 71_308_584_778 - 38_410_581_172
 
@@ -70,6 +72,12 @@ def test_idle_pins(store: Store) -> None:
     file, source = answer(store, "idle-pins", trace=store.resolve_trace("rdma-ext4.dat").id)
     assert (file["mrs"], file["bytes"], source["mrs"], source["bytes"]) == (len(IDLE_NS), len(IDLE_NS) << 20, 1, 65536)
     assert (file["median_idle_ns"], file["longest_idle_ns"]) == (sorted(IDLE_NS)[5], max(IDLE_NS))
+
+
+def test_ownerless(store: Store) -> None:
+    (row,) = answer(store, "ownerless", trace=store.resolve_trace("rdma-ext4.dat").id)
+    assert (row["lost"], row["owner"], row["bytes"]) == ("process", "pinload/170", 65536)
+    assert (row["longest_ns"], row["longest_open"]) == (OWNERLESS_NS, False)
 
 
 def test_dax_waits(store: Store) -> None:
