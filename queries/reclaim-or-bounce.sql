@@ -14,6 +14,8 @@
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
+--
+-- Section At risk: pages of conflicts of risk corruption, by what it takes to avoid them.
 -- Column at_risk_pages [count] "pages/at risk": Pages of all conflicts of risk corruption; a page counts each time.
 -- Column stripped_pages [pages] "buffers/stripped": Pages that lose their buffers to reclaim: not if reclaim keeps away.
 -- Column stripped_share [percent] "share": The same as a share.
@@ -21,6 +23,8 @@
 -- Column written_share [percent] "share": The same as a share.
 -- Column clean_pages [pages] "behind a/clean page": Pages missed by fsync or dirtied after they were clean: not if they stay dirty.
 -- Column layout_pages [pages] "out of/the file": Pages truncated, reused or diverged: neither helps.
+--
+-- Section Bounced: what bouncing costs, and what it leaves at risk.
 -- Column torn_pages [pages] "torn/snapshot": Pages copied while a device writes them: what bouncing leaves.
 -- Column bounce_bytes [bytes] "bounced": Bytes copied into bounce buffers.
 WITH pages AS (

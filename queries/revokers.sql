@@ -20,8 +20,7 @@
 -- Column mrs [count] "MRs/revoked": Revocations; an MR that is registered again may be revoked again.
 -- Column collateral [count] "not in/range": Of them those of MRs outside of the operation's range.
 -- Column pages [count] "pages/unpinned": Pages of the revoked MRs.
--- Column owners [count]: Threads that lost an MR.
--- Column reasons: Why: a lease break, collateral of one, or a time-out with its consequence.
+-- Column timed_out [count] "after a/time-out": Revocations that followed from no answer: failed IO, or a kill.
 SELECT
   revocations.policy,
   settings,
@@ -32,8 +31,7 @@ SELECT
   count(*) AS mrs,
   count(*) FILTER (reason = 'collateral') AS collateral,
   sum(npages)::BIGINT AS pages,
-  count(DISTINCT (revocations.trace, revocations.tid)) AS owners,
-  string_agg(DISTINCT reason, ' ' ORDER BY reason) AS reasons
+  count(*) FILTER (starts_with(reason, 'timeout')) AS timed_out
 FROM revocations
 JOIN _runs USING (run)
 LEFT JOIN tasks ON tasks.trace = revocations.trace AND tasks.tid = breaker_tid

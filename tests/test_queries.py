@@ -63,11 +63,11 @@ def test_disruptions_are_scaled_to_the_hour_and_name_calm_traces(store: Store) -
 
 def test_revokers_count_operations_and_mrs(store: Store) -> None:
     add_trace(store, tables={"tasks": TASKS})
-    rows = [revocation(0, "lease_break", 5), revocation(1, "collateral", 5, 11), revocation(0, "lease_break", 9)]
+    rows = [revocation(0, "lease_break", 5), revocation(1, "collateral", 5, 11), revocation(0, "timeout_kill", 9)]
     add_run(store, "r1", "lease", tables={"revocations": rows})
     (row,) = answer(store, "revokers")
-    assert (row["op"], row["program"], row["file"], row["reasons"]) == ("punch", "admin", FILE, "collateral lease_break")
-    assert (row["ops"], row["mrs"], row["collateral"], row["pages"], row["owners"]) == (2, 3, 1, 25, 1)
+    assert (row["op"], row["program"], row["file"]) == ("punch", "admin", FILE)
+    assert (row["ops"], row["mrs"], row["collateral"], row["pages"], row["timed_out"]) == (2, 3, 1, 25, 1)
 
 
 def test_layout_tells_own_operations_from_those_of_others(store: Store) -> None:
