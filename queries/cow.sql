@@ -10,7 +10,8 @@
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
 -- Column reflinks [count]: Reflinks in the traces.
--- Column met [count] "met a/pin": Of them those into a range with pinned pages.
+-- Column met [count] "met a/pin": Of them those into a range with pinned pages. XFS drops the pages of the target just before
+--   it records the reflink: where a policy lets them go, that is a conflict of op evict.
 -- Column failed [count]: Of them those that the policy makes fail.
 -- Column stalls [count] "waits": Waits of reflinks for a pin.
 -- Column longest_ns [ns; open longest_open] "longest": The longest of them.

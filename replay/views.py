@@ -29,6 +29,7 @@ REPORTED_RAW = {
     "ext4:ext4_unlink_enter": ("dev", "ino", "size"),
     "ext4:ext4_evict_inode": ("dev", "ino", "nlink"),
     "iomap:iomap_dio_invalidate_fail": ("dev", "ino", "offset", "length"),
+    "migrate:mm_migrate_pages": ("succeeded", "failed"),
 }
 _TRACE_COLUMN = Column("trace", "string", "The trace's id, as in table traces.")
 _RAW_DOCS = {

@@ -258,12 +258,14 @@ def test_odp_counts_faults_and_accesses_behind_the_end(store: Store) -> None:
 
 
 def test_migration_names_whose_pins_were_in_the_way(store: Store) -> None:
-    add_trace(store, TRACE, tables={"tasks": TASKS})
+    attempts = pa.table({"seq": [0, 1, 2], "ts": [1, 2, 3], "succeeded": [7, 0, 5], "failed": [0, 2, 11]})
+    add_trace(store, TRACE, tables={"tasks": TASKS}, raw={("migrate", "mm_migrate_pages"): attempts})
     rows = [conflict("migrate_refused", 2, 5, "migrate", risk="pressure"), conflict("migrate_refused", 3, 6, "migrate", risk="pressure")]
     rows += [conflict("unmap_refused", 1, 7, "reclaim", risk="pressure"), conflict("wb_while_pinned", 9, 8)]
     add_run(store, "r1", "hold-off", tables={"conflicts": rows})
     found = answer(store, "migration")
     assert [(row["class"], row["file"], row["holder"], row["attempts"], row["pages"], row["bytes"]) for row in found] == [
+        ("migration_failed", None, None, 2, 13, 13 * 4096),
         ("migrate_refused", FILE, "app/10", 2, 5, 5 * 4096),
         ("unmap_refused", FILE, "app/10", 1, 1, 4096),
     ]
