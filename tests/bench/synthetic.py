@@ -77,8 +77,8 @@ def columns(count: int) -> dict[str, npt.NDArray[np.generic]]:
         "row_npages": np.ones(count, np.int64),
         "row_dur": none,
         "row_bytes": np.where(remote, 4096, -1),
-        "row_pin": np.full(count, -1, np.int32),
-        "row_region": np.where(remote, file, -1).astype(np.int32),
+        "row_pin": none,
+        "row_region": np.where(remote, file, -1).astype(np.int64),
         "row_flags": np.full(count, 64, np.uint8),  # ROW_RANGE of _ext/world.pxd
         **_entities(per_file),
     }
@@ -102,12 +102,16 @@ def _entities(per_file: int) -> dict[str, npt.NDArray[np.generic]]:
         "pin_write": ones,
         "pin_longterm": ones,
         "pin_preexisting": ones,
+        "pin_released": np.zeros(_FILES, np.uint8),
         "region_task": np.zeros(_FILES, np.int32),
         "region_device": np.full(_FILES, -1, np.int32),
         "region_write": ones,
         "run_slot": files * per_file,
         "run_index": np.zeros(_FILES, np.int64),
         "run_npages": np.full(_FILES, per_file, np.int64),
+        "reuse_row": np.zeros(0, np.int32),
+        "reuse_slot": np.zeros(0, np.int64),
+        "reuse_npages": np.zeros(0, np.int64),
     }
 
 
