@@ -1,5 +1,6 @@
 """The compiled replay: see engine.pyx."""
 
+from collections.abc import Callable
 from typing import TypedDict, type_check_only
 
 import numpy as np
@@ -22,4 +23,10 @@ class Outcome(TypedDict):
     end: int
     bin_ns: int
 
-def replay(trace: Trace, policy: npt.NDArray[np.int64], params: npt.NDArray[np.int64]) -> Outcome: ...
+def replay(
+    trace: Trace,
+    policy: npt.NDArray[np.int64],
+    params: npt.NDArray[np.int64],
+    take_conflicts: Callable[[dict[str, npt.NDArray[np.int64]]], None] | None = None,
+    batch: int = ...,
+) -> Outcome: ...

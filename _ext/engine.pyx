@@ -5,8 +5,8 @@ It knows numbers and time. A policy arrives as its decisions, a file as a range 
 
 import numpy as np
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memmove, memset
 
 from replay._ext cimport decisions as d, ops as o
 from replay._ext.admit cimport on_exit, on_fork, on_mr_dereg, on_mr_reg, on_pin, on_unpin, take_preexisting
@@ -192,14 +192,20 @@ cdef inline bint heap_is_first(World* w) noexcept nogil:
     return top.time < ts or (top.time == ts and top.order < w.main)
 
 
-cdef int run(World* w) except -1 nogil:
-    cdef int64_t row
-    cdef int32_t p, task
+cdef int begin(World* w) except -1 nogil:
+    cdef int32_t p
     for p in range(w.n_pins):
         if w.pins[p].step == -2:
             w.pins[p].step = -1
             take_preexisting(w, p)
-    while True:
+    return 0
+
+
+cdef int run(World* w, int64_t most) except -1 nogil:
+    """Go on until so many conflicts are to be taken; 1 if the trace is over."""
+    cdef int64_t row
+    cdef int32_t task
+    while w.conflicts.n < most:
         if w.heap.n > 0 and heap_is_first(w):
             run_entry(w)
         elif w.main < w.rows.n:
@@ -214,7 +220,11 @@ cdef int run(World* w) except -1 nogil:
                 if w.tasks[task].mode == DETACHED:
                     schedule_next(w, task)
         else:
-            break
+            return 1
+    return 0
+
+
+cdef int finish(World* w) except -1 nogil:
     w.now = max(w.now, w.end)
     if not w.over:
         close_stalls(w)
@@ -278,30 +288,36 @@ cdef void fill_pin(World* w, Trace trace, int32_t i) noexcept:
         w.regions[pin.region].npages += pin.npages
 
 
-cdef rows_of(Buffer* buffer, size_t size, names_64, names_32):
-    """A buffer's rows as one array per column."""
+cdef rows_of(Buffer* buffer, int64_t n, size_t size, names_64, names_32):
+    """The first n rows of a buffer, taken from it, as one array per column."""
     kinds = [(name, np.int64) for name in names_64] + [(name, np.int32) for name in names_32]
     packed = np.dtype(kinds)
     dtype = np.dtype({"names": list(packed.names), "formats": [packed[name] for name in packed.names],
                       "offsets": [packed.fields[name][1] for name in packed.names], "itemsize": size})
-    cdef uint8_t[::1] raw = np.zeros(buffer.n * size, np.uint8)
-    if buffer.n > 0:
-        memcpy(&raw[0], buffer.data, <size_t>buffer.n * size)
+    cdef uint8_t[::1] raw = np.empty(n * size, np.uint8)
+    if n > 0:
+        memcpy(&raw[0], buffer.data, <size_t>n * size)
+        memmove(buffer.data, <char*>buffer.data + n * <int64_t>size, <size_t>(buffer.n - n) * size)
+        buffer.n -= n
     rows = np.asarray(raw).view(dtype)
     return {name: np.ascontiguousarray(rows[name]) for name in packed.names}
+
+
+cdef conflict_rows(World* w, int64_t n):
+    return rows_of(&w.conflicts, n, sizeof(ConflictRow), ("ts", "index", "npages"),
+                   ("class", "op", "file", "pin", "region", "culprit", "victim"))
 
 
 cdef outcomes(World* w):
     cdef uint64_t[:, ::1] bins = np.zeros((d.N_METRICS, N_BINS), np.uint64)
     memcpy(&bins[0, 0], w.bins, d.N_METRICS * N_BINS * sizeof(uint64_t))
     return {
-        "conflicts": rows_of(&w.conflicts, sizeof(ConflictRow), ("ts", "index", "npages"),
-                             ("class", "op", "file", "pin", "region", "culprit", "victim")),
-        "stalls": rows_of(&w.stalls, sizeof(StallRow), ("ts", "dur", "index", "npages"),
+        "conflicts": conflict_rows(w, w.conflicts.n),
+        "stalls": rows_of(&w.stalls, w.stalls.n, sizeof(StallRow), ("ts", "dur", "index", "npages"),
                           ("unbounded", "op", "role", "task", "file", "pin", "region")),
-        "refusals": rows_of(&w.refusals, sizeof(RefusalRow), ("ts", "index", "npages"),
+        "refusals": rows_of(&w.refusals, w.refusals.n, sizeof(RefusalRow), ("ts", "index", "npages"),
                             ("reason", "task", "file", "pin", "region")),
-        "revocations": rows_of(&w.revocations, sizeof(RevocationRow), ("ts", "npages"),
+        "revocations": rows_of(&w.revocations, w.revocations.n, sizeof(RevocationRow), ("ts", "npages"),
                                ("reason", "op", "task", "breaker", "file", "region")),
         "bins": np.asarray(bins),
         "first": w.first,
@@ -310,10 +326,17 @@ cdef outcomes(World* w):
     }
 
 
-def replay(Trace trace not None, const int64_t[::1] policy not None, const int64_t[::1] params not None):
+def replay(Trace trace not None, const int64_t[::1] policy not None, const int64_t[::1] params not None, take_conflicts=None,
+           int64_t batch=INT64_MAX):
     """Replay the trace under the policy's choices (in the order of DECISIONS) and parameters (PARAMS, costs as two numbers:
-    base and slope in picoseconds). Returns outcome columns by table, and cost intervals."""
+    base and slope in picoseconds). Returns outcome columns by table, and cost intervals.
+
+    `take_conflicts` is called with each `batch` of conflicts as soon as they are there; what is left over is returned.
+    """
     cdef World w
+    cdef bint over
+    if batch < 1 or (take_conflicts is None and batch != INT64_MAX):
+        raise ValueError("batches of conflicts: how many, and to whom?")
     if policy.shape[0] * sizeof(int32_t) != sizeof(Policy) or params.shape[0] * sizeof(int64_t) != sizeof(Params):
         raise ValueError("policy or parameters of a wrong length")
     memset(&w, 0, sizeof(w))
@@ -339,7 +362,15 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
         allocate(&w)
         fill(&w, trace)
         with nogil:
-            run(&w)
+            begin(&w)
+            over = run(&w, batch)
+        while not over:
+            while w.conflicts.n >= batch:
+                take_conflicts(conflict_rows(&w, batch))
+            with nogil:
+                over = run(&w, batch)
+        with nogil:
+            finish(&w)
         return outcomes(&w)
     finally:
         release(&w)

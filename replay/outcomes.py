@@ -210,6 +210,11 @@ def _units(metric: Any) -> pa.Array:
     return _words(np.array([units.index(unit) for unit in METRICS.values()], np.int32)[metric], units)
 
 
+def conflicts_table(rows: Mapping[str, Any], recorded: Recorded, name: RunName) -> pa.Table:
+    """Some of the conflicts."""
+    return _table(schema.CONFLICTS, name, len(rows["ts"]), _conflicts(rows, recorded))
+
+
 def outcome_tables(outcome: Outcome, recorded: Recorded, name: RunName) -> dict[str, pa.Table]:
     """Every table of schema.RUN_TABLES, rows in order of ts, then of processing."""
     columns = {

@@ -10,20 +10,22 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from replay._ext.engine import DECISIONS, ENGINE_VERSION, PARAMS, replay
 from replay.columns import Recorded, read_recorded
-from replay.outcomes import RunName, outcome_tables
+from replay.outcomes import RunName, conflicts_table, outcome_tables
 from replay.params import Value, numbers, parse_params, show_params
-from replay.parquet import write_table
+from replay.parquet import ROW_GROUP_ROWS, open_writer, write_table
 from replay.policies import BUILTIN, Policy, find_policy
+from replay.schema import CONFLICTS
 from replay.store import Entry, Store, content_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 __all__ = ["BUILTIN", "DECISIONS", "RunSummary", "replay_tables", "run"]
 
@@ -72,19 +74,33 @@ def _ask(trace: str, policy: Policy, given: Mapping[str, str]) -> _Question:
     return _Question(RunName(run_id, policy.name, trace), policy, values)
 
 
+def _numbers(policy: Policy, values: Mapping[str, Value]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.array(policy.numbers(), np.int64), np.array(numbers(values, PARAMS), np.int64)
+
+
 def replay_tables(recorded: Recorded, policy: Policy, values: Mapping[str, Value], name: RunName) -> dict[str, pa.Table]:
     """One replay, in memory: the outcome tables."""
-    choices = np.array(policy.numbers(), np.int64)
-    outcome = replay(recorded.trace, choices, np.array(numbers(values, PARAMS), np.int64))
-    return outcome_tables(outcome, recorded, name)
+    return outcome_tables(replay(recorded.trace, *_numbers(policy, values)), recorded, name)
 
 
 def _store(store: Store, question: _Question, recorded: Recorded) -> RunSummary:
-    tables = replay_tables(recorded, question.policy, question.values, question.name)
-    rows = {name: table.num_rows for name, table in tables.items()}
+    """Replay and store. Conflicts, of which there may be as many as events, are written a row group at a time."""
+    rows: dict[str, int] = {}
     with store.stage("runs", question.name.run) as stage:
-        for name, table in tables.items():
-            write_table(stage.path / f"{name}.parquet", table)
+        with open_writer(stage.path / f"{CONFLICTS.name}.parquet", CONFLICTS.arrow_schema()) as writer:
+
+            def write(batch: Mapping[str, Any]) -> None:
+                table = conflicts_table(batch, recorded, question.name)
+                rows[CONFLICTS.name] = rows.get(CONFLICTS.name, 0) + table.num_rows
+                writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+
+            outcome = replay(recorded.trace, *_numbers(question.policy, question.values), write, ROW_GROUP_ROWS)
+            if len(outcome["conflicts"]["ts"]) or not rows:
+                write(outcome["conflicts"])
+        for name, table in outcome_tables(outcome, recorded, question.name).items():
+            if name != CONFLICTS.name:
+                write_table(stage.path / f"{name}.parquet", table)
+                rows[name] = table.num_rows
         stage.commit({"row": question.row(), "rows": rows})
     entry = store.find("runs", question.name.run)
     assert entry is not None  # just committed, by us or by another writer with the same answer
