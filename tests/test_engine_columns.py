@@ -195,6 +195,76 @@ def test_policies_and_parameters_of_a_wrong_length() -> None:
         replay(trace, np.zeros(5, np.int64), np.zeros(24, np.int64))
 
 
+# -- rows that come in batches ----------------------------------------------------------------------------------------
+
+
+def same(one: Any, other: Any) -> bool:
+    tables = ("conflicts", "stalls", "refusals", "revocations")
+    equal = all((one[table][name] == other[table][name]).all() for table in tables for name in one[table])
+    return equal and bool((one["bins"] == other["bins"]).all())
+
+
+def batches(whole: dict[str, Any], size: int) -> list[dict[str, Any]]:
+    """Rows in parts; what they do not tell is told by bitmaps, over numbers that point nowhere."""
+    parts = []
+    for begin in range(0, len(whole["row_ts"]), size):
+        part: dict[str, Any] = {name: values[begin : begin + size] for name, values in whole.items() if name.startswith("row_")}
+        for name in ("row_index", "row_npages", "row_dur", "row_bytes", "row_pin", "row_region"):
+            told = part[name] >= 0
+            part[name] = (np.where(told, part[name], 2**40), np.packbits(told, bitorder="little"))
+        parts.append(part)
+    return parts
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_rows_in_batches_are_the_same_rows(size: int) -> None:
+    whole = disorder(size)
+    parts = Trace(whole, batches(whole, size), 400, lambda: whole)
+    for policy in BUILTIN:
+        assert same(under(policy.name, Trace(whole)), under(policy.name, parts)), policy.name
+
+
+def test_a_bad_row_is_found_in_a_later_batch() -> None:
+    whole = columns()
+    whole["row_ts"][2] = 4
+    with pytest.raises(ValueError, match="order of time"):
+        Trace(whole, batches(whole, 2), 3, lambda: whole)
+    with pytest.raises(ValueError, match="more rows than were announced"):
+        Trace(whole, batches(columns(), 2), 2, lambda: whole)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rows_that_no_decision_looks_at_change_nothing(seed: int) -> None:
+    whole = disorder(seed)
+    unseen = np.isin(
+        whole["row_op"], [OPS.index(op) for op in ("wb_end", "wb_wait", "block_free", "lease_add", "lease_del", "mmap", "munmap")]
+    )
+    waits = np.isin(whole["row_op"], [OPS.index("layout_wait"), OPS.index("lease_break")])
+    whole["row_dur"][waits] = -1  # in a recorded wait they do count
+    whole["row_ts"][0] = 0
+    whole["row_op"][[0, -1]] = OPS.index("dirty")
+    unseen[[0, -1]] = False
+    whole["row_op"][whole["row_op"] == OPS.index("exit")] = OPS.index("dirty")  # the last event of a process counts
+    left = {name: values[~unseen] if name.startswith("row_") else values for name, values in whole.items()}
+    for name in ("reuse_row", "reuse_slot", "reuse_npages"):
+        whole[name] = left[name] = whole[name][:0]
+    for policy in BUILTIN:
+        assert same(under(policy.name, Trace(whole)), under(policy.name, Trace(left))), policy.name
+
+
+def test_conflicts_in_batches_are_the_same_conflicts() -> None:
+    trace = Trace(disorder(3))
+    choices, params = np.array(find_policy("none").numbers(), np.int64), np.array(numbers(parse_params({}), PARAMS), np.int64)
+    whole, taken = replay(trace, choices, params)["conflicts"], []
+    rest = replay(trace, choices, params, taken.append, 2)["conflicts"]
+    assert len(taken) > 1
+    assert all(len(batch["ts"]) == 2 for batch in taken)
+    for name, values in whole.items():
+        assert (np.concatenate([batch[name] for batch in (*taken, rest)]) == values).all()
+    with pytest.raises(ValueError, match="to whom"):
+        replay(trace, choices, params, None, 4)
+
+
 # -- any order of any events ------------------------------------------------------------------------------------------
 
 

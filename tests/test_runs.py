@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from replay import runs
 from replay.columns import read_recorded
 from replay.errors import StoreError, UsageError
 from replay.ingest.pipeline import ingest_file
@@ -108,3 +109,16 @@ def test_a_corrupt_trace_is_refused_in_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 nothing of the kind")
     with pytest.raises(StoreError, match=r"pins\.parquet: cannot read"):
         read_recorded(entry.path)
+
+
+def test_conflicts_are_stored_in_parts_as_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "store", create=True)
+    entry = ingest_file(store, str(EXAMPLES / "punch-then-refault.jsonl")).entry
+    (whole,) = run(store, entry.id, ["none"])
+    monkeypatch.setattr(runs, "ROW_GROUP_ROWS", 1)
+    other = Store(tmp_path / "other", create=True)
+    ingest_file(other, str(EXAMPLES / "punch-then-refault.jsonl"))
+    (parts,) = run(other, entry.id, ["none"])
+    assert whole.rows == parts.rows
+    assert pq.read_table(whole.entry.table("conflicts")).equals(pq.read_table(parts.entry.table("conflicts")))
+    assert pq.ParquetFile(parts.entry.table("conflicts")).num_row_groups == parts.rows["conflicts"] > 1
