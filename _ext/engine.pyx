@@ -21,7 +21,7 @@ from replay._ext.pages cimport dirty_pages, end_instances
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, DETACHED, Entry, HELD_SHARED, N_BINS, PAGE_HOLE, PAGE_RECORDED,
     Params, Pin, Policy, REGION_LIVE, REGION_NEW, ROW_FAILED, Region, Rows, Task, World, allocate,
-    fetch, matches, release,
+    fetch, fetch_pins, matches, release,
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
@@ -37,7 +37,8 @@ PARAMS = (
 )
 
 cdef enum:
-    AHEAD = 16             # rows whose first page is fetched ahead of the main cursor
+    AHEAD = 32             # rows whose first page's flags are fetched ahead of the main cursor
+    NEAR = 8               # rows whose first page's pins are, now that its flags are there
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
@@ -213,6 +214,7 @@ cdef int run(World* w, int64_t most) except -1 nogil:
             w.main += 1
             if row + AHEAD < w.rows.n:
                 fetch(w, row + AHEAD)
+                fetch_pins(w, row + NEAR)
             task = w.rows.task[row]
             if w.tasks[task].mode == ATTACHED:
                 w.now = max(w.now, w.rows.ts[row])

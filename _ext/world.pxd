@@ -371,6 +371,13 @@ cdef inline void fetch(World* w, int64_t row) noexcept nogil:
         prefetch(&w.flags[slot])
 
 
+cdef inline void fetch_pins(World* w, int64_t row) noexcept nogil:
+    """Ask the memory for who pins that page, where somebody does."""
+    cdef int64_t slot = w.rows.slot[row]
+    if w.rows.nslots[row] > 0 and w.flags[slot] & PAGE_HELD:
+        prefetch(&w.slots[slot])
+
+
 cdef inline bint held_to_write(World* w, int64_t slot) noexcept nogil:
     return (w.flags[slot] & PAGE_HELD) != 0 and w.slots[slot].n_write != 0
 
