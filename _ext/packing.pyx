@@ -9,7 +9,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
-from replay._ext.memory cimport wrap_add, wrap_subtract
+from replay._ext.memory cimport bytes_between, wrap_add, wrap_subtract
 from replay._ext.rows cimport Row
 from replay._ext.state cimport State
 
@@ -80,7 +80,7 @@ def pack(State state not None):
                         at = _put(at, wrap_subtract(fields[field], last[field]))
                         last[field] = fields[field]
                 packed[used + 1], packed[used + 2] = differing & 255, differing >> 8
-                used = at - packed
+                used = <size_t>bytes_between(packed, at)
         return <bytes>packed[:used] if used else b""
     finally:
         free(packed)

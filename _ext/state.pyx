@@ -6,6 +6,7 @@ from libc.string cimport memset
 
 from replay._ext.addresses cimport AddressSpaces
 from replay._ext.hashing cimport bytes_of, get, put, room
+from replay._ext.memory cimport bytes_between
 from replay._ext.rows cimport FLAG_OPEN, PATCH_OPEN, Patch, Pin, Region, Row
 
 
@@ -197,7 +198,7 @@ cdef class State:
             self.tasks[self.moving[0]].moving = False
             self.n_moving -= 1
             self.moving[0] = self.moving[self.n_moving]
-        self.moving[self.n_moving] = <int32_t>(task - self.tasks)
+        self.moving[self.n_moving] = <int32_t>(bytes_between(<uint8_t *>self.tasks, <uint8_t *>task) // <int64_t>sizeof(Task))
         self.n_moving += 1
         task.moving = True
         return 0

@@ -7,6 +7,8 @@ read here, or a string goes on to the next literal. There is no backtracking: a 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
+from replay._ext.memory cimport bytes_between
+
 LITERAL = 0
 INTEGER = 1
 HEX = 2
@@ -153,7 +155,7 @@ cdef inline int64_t find(const Text *text, const uint8_t *word, int32_t size) no
         hit = <const uint8_t *> memchr(text.data + at, word[0], text.end - at - size + 1)
         if hit == NULL:
             return -1
-        at = hit - text.data
+        at = bytes_between(text.data, hit)
         if memcmp(hit, word, size) == 0:
             return at
         at += 1

@@ -11,7 +11,7 @@ spaces, colons, dashes and brackets but only 15 bytes, too few for a prefix of i
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memset
 
-from replay._ext.memory cimport wrap_multiply
+from replay._ext.memory cimport bytes_between, wrap_multiply
 from replay._ext.textprefix cimport COUNTS, Line, Name, Text, event_name, is_blank, perf_prefix, starts, task_prefix
 
 TASK = 0
@@ -167,7 +167,7 @@ cdef class Scanner:
         """Take one line; where the next one begins."""
         cdef const uint8_t *data = &self.view[0]
         cdef const uint8_t *newline = <const uint8_t *> memchr(data + at, 10, end - at)
-        cdef int64_t line_end = newline - data if newline != NULL else end
+        cdef int64_t line_end = bytes_between(data, newline) if newline != NULL else end
         cdef int64_t following = line_end + 1 if newline != NULL else end
         cdef Text text
         cdef Line line
