@@ -30,6 +30,7 @@ MODULES = (
     "releases",
     "operations",
     "identity",
+    "feed",
     "touched",
     "packing",
     # the replay, in order of who builds on whom

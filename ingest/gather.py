@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from replay._ext.identity import NO_TURN, STEPS, WORDS
+from replay._ext.feed import NO_TURN, WORDS
+from replay._ext.identity import STEPS
 from replay.ingest.slots import INDEX_END
 from replay.ingest.sources import Mapping, Source
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replay._ext.identity import feed
+from replay._ext.feed import feed
 from replay._ext.state import State
 from replay._ext.touched import PageBits
 from replay.ingest.assembly import Assembly, Files

@@ -1,0 +1,6 @@
+# The in-order pass over raw records.
+
+from replay._ext.state cimport Record, State
+
+cdef int meet(State state, Record *record) except -1 nogil
+cdef int take(State state, Record *record) except -1 nogil
