@@ -162,7 +162,7 @@ def row(entry: Entry, found: dict[str, int] | None) -> dict[str, Any]:
         "agree": right,
         "precision": precision,
         "recall": recall,
-        "within": all(judged) if judged and not lost and not found["nowhere"] else None,
+        "within": None if lost or not judged or (found["nowhere"] and not all(judged)) else all(judged),
         "note": "; ".join(notes),
         **found,
     }

@@ -31,7 +31,7 @@ dax_refused() { ext4; dax; timeout -s INT 20 trace-cmd record $EV $EXT4 -o /out/
 record() {
 	name=$1; shift; events=
 	while [ "$1" != -- ]; do events="$events $1"; shift; done; shift
-	trace-cmd record $EV $CALLS $events -o /out/$name.dat "$@"
+	trace-cmd record -b ${BUFFER:-8000} $EV $CALLS $events -o /out/$name.dat "$@"
 }
 # Boot these two with MEM=1000 APPEND=quiet: pins are taken and dropped while reclaim and writeback of other files are under way.
 squeeze() {   # COMMAND...: run it while one process takes and gives back all but 80 MB of the memory, and another reads a larger file
@@ -40,7 +40,7 @@ squeeze() {   # COMMAND...: run it while one process takes and gives back all bu
 	while :; do cat /data/cold > /dev/null; done & reader=$!
 	sleep 2; "$@"; kill $hog $reader
 }
-pressure()      { ext4; squeeze record pressure $EXT4 -- /tmp/pinload /data/f 16 4 3 4; }
+pressure()      { ext4; BUFFER=30000 squeeze record pressure $EXT4 -- /tmp/pinload /data/f 16 4 3 4; }
 perf_pressure() { ext4; squeeze perf_all perf_pressure /tmp/pinload /data/f 16 3 3 4; }
 # Every task on every CPU, as perf sees them.
 perf_all() { name=$1; shift; perf record -q -a -d -m 4096 -o /out/$name.perf.data -e 'gup:*' -e 'writeback:*' -e 'filemap:*' -e 'filelock:*' -e 'task:task_newtask' -e 'ext4:ext4_punch_hole' -e 'ext4:ext4_sync_file_*' -e 'ext4:ext4_truncate_*' -e 'ext4:ext4_writepages' -e 'ext4:ext4_writepages_result' "$@"; }
