@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from replay.console import output, say
 from replay.errors import ReplayError, UsageError
+from replay.reporting import check_replayed
 from replay.session import Session
 from replay.store import Store
 from replay.views import declared_tables
@@ -30,6 +31,7 @@ def export_timeline(store_path: str, trace: str | None, policy: str | None, path
     if len(entries) > 1:
         names = ", ".join(str(entry.row["source"]) for entry in entries[:4])
         raise UsageError("a timeline shows one trace", hint=f"choose it with --trace: {names}{', ...' if len(entries) > 4 else ''}")
+    check_replayed(policy, store.runs())
     with Session(store) as session, output(path) as out:
         session.set_variables({"trace": entries[0].id, "policy": policy})
         write_timeline(session, out)
@@ -40,6 +42,7 @@ def export_tables(store_path: str, trace: str | None, policy: str | None, folder
     """Every table of the store as a file of its own, in a folder that appears once all are written."""
     store = Store(store_path)
     values = {"trace": store.resolve_trace(trace).id if trace is not None else None, "policy": policy}
+    check_replayed(policy, store.runs())
     place = Path(folder)
     if place.exists():
         raise ReplayError("is there already", where=folder, hint="name a new folder")

@@ -51,10 +51,7 @@ def _with_runs(store: Store, traces: Sequence[Entry], runs: Sequence[Entry], pol
     """Of these traces those that were replayed (under this policy); UsageError or a hint where there are none."""
     if not runs:
         raise ReplayError("nothing has been replayed yet", where=str(store.path), hint="first: replay run")
-    if policy is not None:
-        known = sorted({str(entry.row["policy"]) for entry in runs})
-        if policy not in known:
-            raise _unknown_policy(str(policy), known)
+    check_replayed(policy, runs)
     replayed = {entry.row["trace"] for entry in runs if policy is None or entry.row["policy"] == policy}
     found = [entry for entry in traces if entry.id in replayed]
     if not found:
@@ -62,13 +59,16 @@ def _with_runs(store: Store, traces: Sequence[Entry], runs: Sequence[Entry], pol
     return found
 
 
-def _unknown_policy(policy: str, known: Sequence[str]) -> ReplayError:
+def check_replayed(policy: object, runs: Sequence[Entry]) -> None:
+    """ReplayError where a policy was named and no run is of it."""
     from replay.policies import find_policy
 
-    find_policy(policy)  # a name that does not exist is refused there, with the nearest one
-    return ReplayError(
-        f"policy '{policy}' has not been replayed yet", hint=f"first: replay run --policy {policy}; so far: {', '.join(known)}"
-    )
+    known = sorted({str(entry.row["policy"]) for entry in runs})
+    if policy is None or policy in known:
+        return
+    find_policy(str(policy))  # a name that does not exist is refused there, with the nearest one
+    so_far = f"; so far: {', '.join(known)}" if known else ""
+    raise ReplayError(f"policy '{policy}' has not been replayed yet", hint=f"first: replay run --policy {policy}{so_far}")
 
 
 def _uneven(table: pa.Table) -> list[str]:

@@ -182,6 +182,8 @@ def test_what_cannot_be_exported_is_refused(store: Store, tmp_path: Path) -> Non
     (tmp_path / "full").mkdir()
     with pytest.raises(ReplayError, match="there already"):
         export_tables(str(store.path), None, None, str(tmp_path / "full"), "csv")
+    with pytest.raises(ReplayError, match=r"'odp' has not been replayed.*so far: hold-off, lease, none"):
+        export_timeline(str(store.path), "rdma-ext4.dat", "odp", str(tmp_path / "x"))
     with pytest.raises(SystemExit):
         main(["--store", str(store.path), "export"])
     assert {path.name for path in tmp_path.iterdir()} == {"full"}
