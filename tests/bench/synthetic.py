@@ -22,12 +22,12 @@ _FILES = 64
 _PINNED_SHARE = 0.6  # of a file's pages, from its beginning on
 _TASKS = 8
 
-# What happens to a page when it is visited, as soft-RoCE over ext4 shows it: operation, delay in ns, task.
+# What happens to a page when it is visited, as soft-RoCE over ext4 shows it: operation, delay in ns, task. There is no wb_end:
+# the engine leaves such rows out before the loop, and requests that nobody looks at would be no measure of it.
 _VISIT = (
     ("remote_write", 0, 0),
     ("dirty", 400, 0),
     ("wb_start", 2_000_000, 1),
-    ("wb_end", 2_050_000, 1),
     ("remote_read", 2_300_000, 2),
 )
 
@@ -109,9 +109,9 @@ def _entities(per_file: int) -> dict[str, npt.NDArray[np.generic]]:
         "run_slot": files * per_file,
         "run_index": np.zeros(_FILES, np.int64),
         "run_npages": np.full(_FILES, per_file, np.int64),
-        "reuse_row": np.zeros(0, np.int32),
-        "reuse_slot": np.zeros(0, np.int64),
-        "reuse_npages": np.zeros(0, np.int64),
+        "reuse_row": np.empty(0, np.int32),
+        "reuse_slot": np.empty(0, np.int64),
+        "reuse_npages": np.empty(0, np.int64),
     }
 
 
