@@ -12,8 +12,8 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from replay._ext.ops cimport (
-    N_OPS, OP_BLOCK_ALLOC, OP_CACHE_DEL, OP_EXIT, OP_FORK, OP_FSYNC, OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_MR_REG, OP_PIN, OP_REMOTE_READ, OP_REMOTE_WRITE, OP_UNPIN,
-    OP_WB_START,
+    N_OPS, OP_BLOCK_ALLOC, OP_CACHE_DEL, OP_EXIT, OP_FORK, OP_FSYNC, OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_LEASE_DEL, OP_MR_REG, OP_PIN,
+    OP_REMOTE_READ, OP_REMOTE_WRITE, OP_UNPIN, OP_WB_START,
 )
 from replay._ext.world cimport Detail, MORE_ROWS, PAGE_BYTES, ROW_MORE, ROW_RANGE, Rows, push
 
@@ -61,8 +61,8 @@ def ranges_lie_in_files(slot, npages, file, tables, what):
 
 cdef inline bint matters(int op) noexcept nogil:
     """Whether engine.dispatch looks at such rows; the others change nothing under any policy."""
-    return (op <= OP_WB_START or (OP_FSYNC <= op and op <= OP_BLOCK_ALLOC) or op == OP_LEASE_BREAK or op == OP_FORK
-            or op == OP_EXIT)
+    return (op <= OP_WB_START or (OP_FSYNC <= op and op <= OP_BLOCK_ALLOC) or op == OP_LEASE_DEL or op == OP_LEASE_BREAK
+            or op == OP_FORK or op == OP_EXIT)
 
 
 cdef inline int64_t told(const Told* column, int64_t row) noexcept nogil:

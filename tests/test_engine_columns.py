@@ -236,9 +236,7 @@ def test_a_bad_row_is_found_in_a_later_batch() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_rows_that_no_decision_looks_at_change_nothing(seed: int) -> None:
     whole = disorder(seed)
-    unseen = np.isin(
-        whole["row_op"], [OPS.index(op) for op in ("wb_end", "wb_wait", "block_free", "lease_add", "lease_del", "mmap", "munmap")]
-    )
+    unseen = np.isin(whole["row_op"], [OPS.index(op) for op in ("wb_end", "wb_wait", "block_free", "lease_add", "mmap", "munmap")])
     waits = np.isin(whole["row_op"], [OPS.index("layout_wait"), OPS.index("lease_break")])
     whole["row_dur"][waits] = -1  # in a recorded wait they do count
     whole["row_ts"][0] = 0
