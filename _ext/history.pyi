@@ -13,6 +13,7 @@ _Column = _Numbers | tuple[_Numbers, npt.NDArray[np.uint8]]
 LIMIT: Final[int]
 TYPES: dict[str, type[np.generic]]
 ROW_COLUMNS: dict[str, str]
+KEPT: frozenset[int]
 
 @disjoint_base
 class History:

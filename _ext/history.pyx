@@ -65,6 +65,9 @@ cdef inline bint matters(int op) noexcept nogil:
             or op == OP_FORK or op == OP_EXIT)
 
 
+KEPT = frozenset(op for op in range(N_OPS) if matters(op))
+
+
 cdef inline int64_t told(const Told* column, int64_t row) noexcept nogil:
     if column.bitmap != NULL and not column.bitmap[row >> 3] >> (row & 7) & 1:
         return -1

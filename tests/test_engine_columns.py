@@ -12,6 +12,7 @@ import pytest
 
 from replay import outcomes, policies
 from replay._ext.engine import DECISIONS, PARAMS, replay
+from replay._ext.history import KEPT
 from replay._ext.recording import COLUMNS, Trace
 from replay.params import BY_NAME, numbers, parse_params
 from replay.policies import BUILTIN, find_policy
@@ -31,6 +32,13 @@ def test_operations_are_numbered_as_in_the_schema() -> None:
     (members,) = enumerations("ops.pxd")
     assert [member.removeprefix("OP_").lower() for member in members] == [*OPS, "n_ops", "evict", "writeback"]
     assert (*OPS, "evict", "writeback") == outcomes.OPS
+
+
+def test_rows_are_kept_of_just_the_operations_that_the_engine_looks_at() -> None:
+    text = (SOURCES / "engine.pyx").read_text()
+    dispatch = text[text.index("cdef int dispatch(") : text.index("cdef int run_row(")]
+    looked_at = {name.lower() for name in re.findall(r"op == o\.OP_(\w+)", dispatch)}
+    assert {OPS[number] for number in KEPT} == looked_at
 
 
 def test_choices_and_outcomes_are_numbered_as_they_are_named() -> None:
