@@ -9,7 +9,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
-from replay._ext.memory cimport bytes_between, wrap_add, wrap_subtract
+from replay._ext.memory cimport bytes_between, wrap_add, wrap_shift, wrap_subtract
 from replay._ext.rows cimport Row
 from replay._ext.state cimport State
 
@@ -26,7 +26,7 @@ cdef struct Expected:
 
 cdef inline uint8_t *_put(uint8_t *at, uint64_t difference) noexcept nogil:
     """A signed number, its sign in the lowest bit, seven bits a byte."""
-    cdef uint64_t left = (difference << 1) ^ (~<uint64_t>0 if difference >> 63 else 0)
+    cdef uint64_t left = wrap_shift(difference, 1) ^ (~<uint64_t>0 if difference >> 63 else 0)
     while left >= 128:
         at[0] = <uint8_t>(left & 127 | 128)
         at += 1
@@ -108,7 +108,7 @@ cdef inline uint64_t _number(Cursor *cursor) noexcept nogil:
     cdef int shift = 7
     while byte & 128 and shift < 64:
         byte = _byte(cursor)
-        left |= <uint64_t>(byte & 127) << shift
+        left |= wrap_shift(byte & 127, shift)
         shift += 7
     return (left >> 1) ^ (~<uint64_t>0 if left & 1 else 0)
 

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 
 from replay._ext.hashing cimport PairMap, bytes_of, get, put, room
+from replay._ext.memory cimport wrap_shift
 from replay._ext.ops cimport OP_CACHE_ADD, OP_PIN
 from replay._ext.rows cimport FLAG_WEAK, Row, told
 from replay._ext.state cimport State
@@ -136,9 +137,9 @@ cdef void _fill(Chunk *chunk, int64_t low, int64_t high) noexcept nogil:
     for word in range(low >> 6, (high + 63) >> 6):
         bits = ALL
         if word == low >> 6:
-            bits &= ALL << (low & 63)
+            bits &= wrap_shift(ALL, low & 63)
         if word == high >> 6:
-            bits &= ~(ALL << (high & 63))
+            bits &= ~wrap_shift(ALL, high & 63)
         chunk.words[word] |= bits
 
 
