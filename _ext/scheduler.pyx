@@ -237,15 +237,28 @@ cdef bint still_unwritten(World* w, Task* t) noexcept nogil:
     return False
 
 
+cdef bint some_page_held(World* w, Task* t) noexcept nogil:
+    """From the watched page on, and then from the first: a page behind may have been pinned meanwhile."""
+    cdef int64_t slot
+    for slot in range(t.watch, t.wait_hi):
+        if matches(w, slot, t.look):
+            t.watch = slot
+            return True
+    for slot in range(t.wait_lo, t.watch):
+        if matches(w, slot, t.look):
+            t.watch = slot
+            return True
+    return False
+
+
 cdef bint still_held(World* w, Task* t) noexcept nogil:
     cdef const int32_t* arena = <int32_t*>w.arena.data
     if t.wait == WAIT_WRITTEN:
         return still_unwritten(w, t)
+    if t.wait == WAIT_PAGES:
+        return some_page_held(w, t)
     while t.watch < t.wait_hi:
-        if t.wait == WAIT_PAGES:
-            if matches(w, t.watch, t.look):
-                return True
-        elif outlives(w, arena[t.watch], t.wait_step):
+        if outlives(w, arena[t.watch], t.wait_step):
             return True
         t.watch += 1
     return False
