@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ _LEAST_TEXT = 4
 # How tracefs and trace-cmd report begin; other text is told by its lines.
 _TEXT_HEADS = (b"# tracer: ", b"cpus=", b"version = ")
 _BOM = b"\xef\xbb\xbf"
+_NO_TID = re.compile(rb"^ *\S.*? (?:\[\d+\] +)?\d+\.\d{6,9}: +(?:\d+ +)?[^\s:]+:[^\s:]+: ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ def sniff(path: str) -> str:
             raise TraceError(path, 0, f"this is {known.name}", hint=known.hint)
     if head.startswith(_TEXT_HEADS) or _is_text(head):
         return "text"
+    if _NO_TID.search(head):
+        hint = "print it again: perf script --ns -F comm,pid,tid,cpu,time,event,trace"
+        raise TraceError(path, 0, "perf script output without thread ids", hint=hint)
     expected = "expected a trace.dat, perf.data, a trace as text or events.jsonl"
     raise TraceError(path, 0, f"no trace in a known format: begins with {_show(head)}; {expected}")
 

@@ -120,6 +120,7 @@ def test_one_bad_file_does_not_spoil_the_others(shell: Shell, tmp_path: Path) ->
         (b"\x28\xb5\x2f\xfd....", "zstd -d"),
         (b"PERFILE2", "inside of the size of the header"),
         (b"cpus=2\n", "no event"),
+        (b"  pinload [000]    41.741313863:     gup:mmap_region: (ffffffff8acdca30) ino=7\n", "without thread ids (print it again"),
     ],
 )
 def test_what_is_no_trace_is_refused_in_one_line(shell: Shell, tmp_path: Path, content: bytes | None, message: str) -> None:
