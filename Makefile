@@ -54,6 +54,7 @@ lint: setup
 types: setup
 	$(BIN)/python setup.py -q --version > /dev/null
 	$(BIN)/mypy
+	$(BIN)/python tests/test_readme.py --code > build/library_code.py && $(BIN)/mypy --strict build/library_code.py
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest-allow.txt \
 		$(addprefix replay._ext.,$(basename $(notdir $(wildcard _ext/*.pyx))))
 

@@ -113,12 +113,12 @@ def _is_events(path: str) -> bool:
     return isinstance(event, dict) and "op" in event
 
 
-def ingest_many(store: Store, paths: Sequence[str]) -> Iterator[Outcome]:
-    """Ingest the files, and say of each what became of it, in their order."""
+def ingest_many(store: Store, paths: Sequence[str], processes: int | None = None) -> Iterator[Outcome]:
+    """Ingest the files, and say of each what became of it, in their order; by default in as many processes as are worth it."""
     sizes = [_size(path) for path in paths]
     copies = _copies(paths, sizes)
     firsts = [path for path, copy in zip(paths, copies, strict=True) if not copy]
-    outcomes = _outcomes(store, firsts, _processes(len(firsts), sizes))
+    outcomes = _outcomes(store, firsts, processes or _processes(len(firsts), sizes))
     for path, copy in zip(paths, copies, strict=True):
         # Its original has been read by now, so that this only finds it; which of them is stored is not left to chance.
         yield _ingest(store, path) if copy else next(outcomes)

@@ -49,6 +49,27 @@ class IngestSummary:
         return found
 
 
+class _Stages:
+    """Progress of reading as the first half of the work, and of writing the events as the second, both in bytes of the trace."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._total = 0
+
+    def reading(self, done: int, total: int) -> None:
+        self._total = total
+        if self._progress:
+            self._progress(done // 2, total)
+
+    def writing(self, rows: int, of_rows: int) -> None:
+        if self._progress and rows < of_rows:
+            self._progress(self._total - self._total * (of_rows - rows) // of_rows // 2, self._total)
+
+    def end(self) -> None:
+        if self._progress:
+            self._progress(self._total, self._total)
+
+
 class _Already(Exception):  # noqa: N818 - a signal, not an error
     """The store holds this content: stop reading."""
 
@@ -82,27 +103,31 @@ def _read(
     kind: str, path: str, folder: Path, progress: Progress | None, known: Callable[[], bool]
 ) -> tuple[TraceInfo, Mapping[str, pa.Table], EventTotals, Sequence[RawFile]]:
     """Fill the folder with the trace's tables; gives all but the events, of which there may be too many."""
+    stages = _Stages(progress)
     if kind == "jsonl":
         from replay.ingest.jsonl import read_jsonl
 
-        info, canonical = read_jsonl(path, progress)
-        return info, *_write(folder, canonical), ()
+        info, canonical = read_jsonl(path, stages.reading)
+        return info, *_write(folder, canonical, lambda _: stages.end()), ()
     from replay.ingest.lowering import Lowering
 
     reader = _open(kind, path)
     with closing(Lowering(reader.info, reader.losses, folder)) as lowering:
         with RawFiles(folder / "raw") as files:
-            for batch in reader.batches(progress):
+            for batch in reader.batches(stages.reading):
                 files.add(batch)
                 lowering.add(batch)
                 if known():
                     raise _Already
             raw = files.finish()
-        return reader.info, *_write(folder, lowering.finish()), raw
+        canonical, rows_put_aside = lowering.finish(), lowering.spill.rows
+        tables, totals = _write(folder, canonical, lambda rows: stages.writing(rows, rows_put_aside))
+        stages.end()
+        return reader.info, tables, totals, raw
 
 
-def _write(folder: Path, canonical: Canonical) -> tuple[dict[str, pa.Table], EventTotals]:
-    """Write every table. Events are written by a thread while the next ones are made."""
+def _write(folder: Path, canonical: Canonical, written: Callable[[int], None]) -> tuple[dict[str, pa.Table], EventTotals]:
+    """Write every table. Events are written by a thread while the next ones are made; `written` hears how many there have been."""
     from replay.parquet import open_writer, write_table
     from replay.schema import EVENTS
 
@@ -112,6 +137,7 @@ def _write(folder: Path, canonical: Canonical) -> tuple[dict[str, pa.Table], Eve
             writing.append(pool.submit(writer.write_table, events, row_group_size=max(events.num_rows, 1)))
             if len(writing) > 1:
                 writing.popleft().result()
+            written(canonical.totals.rows)
         for future in writing:
             future.result()
     tables = canonical.entities()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from replay.errors import ReplayError, TraceError, UsageError
+from replay.errors import ReplayError, UsageError, refused_by_system
 
 DEFAULT_STORE = "./replay-store"
 
@@ -178,17 +178,12 @@ def export(
     --perfetto shows one trace: files, memory regions and tasks as they were recorded, and stalls, conflicts and costs of each
     policy that it was replayed under.
     """
-    from replay.export import export_tables, export_timeline
+    from replay.commands import ExportRequest
+    from replay.commands import export as command
 
-    path = _store_path(context, store)
     if not (perfetto or parquet or csv):
         raise UsageError("nothing to export", hint="--perfetto FILE, --parquet DIR or --csv DIR")
-    if perfetto:
-        export_timeline(path, trace, policy, perfetto)
-    if parquet:
-        export_tables(path, trace, policy, parquet, "parquet")
-    if csv:
-        export_tables(path, trace, policy, csv, "csv")
+    command(ExportRequest(_store_path(context, store), trace, policy, perfetto, parquet, csv))
 
 
 @app.command()
@@ -276,7 +271,7 @@ def main(args: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except OSError as error:
-        status = _explain(str(TraceError(error.filename or "replay", None, (error.strerror or str(error)).lower())), 1)
+        status = _explain(str(refused_by_system(error)), 1)
     except KeyboardInterrupt:
         status = 130
     except MemoryError:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from replay.console import Bar, put, say, show, show_rows
-from replay.errors import ReplayError, UsageError
+from replay.archive import Archive
+from replay.console import put, say, show, show_rows
+from replay.errors import UsageError
+from replay.progress import Bar
 from replay.render import Format
 from replay.store import Store
 
 if TYPE_CHECKING:
+    from replay.export import TableForm
     from replay.session import Session
 
 
@@ -32,26 +35,28 @@ class RunRequest:
 def ingest(store_path: str, paths: Sequence[str]) -> int:
     """Ingest each file by itself, and the traces in directories; the exit status is 1 if anything was refused."""
     from replay.ingest.many import find_traces, ingest_many
-    from replay.ingest.pipeline import ingest_file
     from replay.summary import ingested, ingested_all
 
-    store = Store(store_path, create=True)
+    archive = Archive(store_path, create=True)
     found = find_traces(paths)
     if found.traces == tuple(paths) and len(paths) == 1:
-        with Bar(os.path.basename(paths[0])) as bar:
-            summary = ingest_file(store, paths[0], bar.update)
+        with Bar(os.path.basename(paths[0]), counts_bytes=True) as bar:
+            summary = archive.ingest(paths[0], progress=bar.update)
         put(ingested(summary))
         return 0
     refused = [str(error) for error in found.refused]
     fresh = known = 0
-    for number, outcome in enumerate(ingest_many(store, found.traces), 1):
-        say(f"[{number}/{len(found.traces)}] {outcome.path}{': refused' if outcome.refusal else ''}")
-        if outcome.summary is None:
-            refused.append(outcome.refusal)
-            continue
-        known += outcome.summary.already
-        fresh += not outcome.summary.already
-        put(ingested(outcome.summary))
+    with Bar("ingest") as bar:
+        for number, outcome in enumerate(ingest_many(archive.store, found.traces), 1):
+            bar.clear()
+            say(f"[{number}/{len(found.traces)}] {outcome.path}{': refused' if outcome.refusal else ''}")
+            if outcome.summary is None:
+                refused.append(outcome.refusal)
+            else:
+                known += outcome.summary.already
+                fresh += not outcome.summary.already
+                put(ingested(outcome.summary))
+            bar.update(number, len(found.traces))
     put(ingested_all(fresh, known, len(refused), found.others))
     for refusal in refused:
         say(f"replay: {refusal}")
@@ -60,28 +65,22 @@ def ingest(store_path: str, paths: Sequence[str]) -> int:
 
 def run(wanted: RunRequest, form: Format, output: str | None) -> None:
     """Replay, and show a line for each run."""
-    from replay import runs
     from replay.params import parse_assignments
-    from replay.policies import BY_NAME, read_policies
     from replay.session import Session
 
-    store = Store(wanted.store)
-    settings = parse_assignments(wanted.params)
-    user = read_policies(wanted.policy_file) if wanted.policy_file else {}
-    entries = [store.resolve_trace(wanted.trace)] if wanted.trace is not None else store.traces()
-    if not entries:
-        raise ReplayError("there is no trace to replay", where=wanted.store, hint="add one with: replay ingest TRACE")
+    archive = Archive(wanted.store)
+    params = parse_assignments(wanted.params)
+    entries = archive.chosen(wanted.trace, "replay")
     if len(entries) > 1:
         say(f"replaying all {len(entries)} traces; choose one with --trace")
-    names = list(wanted.policies) or [*BY_NAME, *user]
-    done = []
-    for entry in entries:
-        with Bar(f"replaying {entry.row['source']}") as bar:
-            done += runs.run(store, entry.id, names, settings, wanted.jobs, bar.update, user)
+    with Bar(f"replaying {entries[0].row['source'] if len(entries) == 1 else ''}".rstrip()) as bar:
+        done = archive.run(
+            wanted.policies, params=params, trace=wanted.trace, policy_file=wanted.policy_file, jobs=wanted.jobs, progress=bar.update
+        )
     kept = sum(summary.already for summary in done)
     if kept:
         say(f"{kept} of {len(done)} runs were in the store already")
-    with Session(store) as session:
+    with Session(archive.store) as session:
         _show_runs(session, [summary.run for summary in done], form, output)
 
 
@@ -134,20 +133,43 @@ def policies(policy_file: str | None, form: Format, output: str | None) -> None:
 
 def validate(store_path: str, trace: str | None, misses: bool, form: Format, output: str | None) -> int:
     """The replay against the recorded kernel; exit status 1 if they differ by more than is tolerated."""
-    from replay import validate as validation
+    from replay.validate import as_text
 
-    store = Store(store_path)
-    entries = [store.resolve_trace(trace)] if trace is not None else store.traces()
-    if not entries:
-        raise ReplayError("there is no trace to validate", where=store_path, hint="add one with: replay ingest TRACE")
-    result = validation.validate(store, entries)
+    with Bar("validate") as bar:
+        result = Archive(store_path).validate(trace, progress=bar.update)
     if form == "table" and output is None:
-        put(validation.as_text(result, misses=misses))
+        put(as_text(result, misses=misses))
         return int(result.failed)
     show(result.misses if misses else result.table, form, output)
     for line in result.notes:
         say(line)
     return int(result.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What `replay export` is asked for: a timeline, and folders of tables."""
+
+    store: str
+    trace: str | None
+    policy: str | None
+    perfetto: str | None
+    parquet: str | None
+    csv: str | None
+
+
+def export(wanted: ExportRequest) -> None:
+    """A timeline, tables, or both."""
+    archive = Archive(wanted.store)
+    if wanted.perfetto:
+        with Bar(f"drawing {wanted.perfetto}") as bar:
+            archive.export_perfetto(wanted.perfetto, trace=wanted.trace, policy=wanted.policy, progress=bar.update)
+        say(f"{wanted.perfetto}: open it at https://ui.perfetto.dev, or with trace_processor_shell")
+    folders: dict[TableForm, str | None] = {"parquet": wanted.parquet, "csv": wanted.csv}
+    for form, folder in folders.items():
+        if folder:
+            with Bar(f"writing {folder}") as bar:
+                archive.export_tables(folder, form, trace=wanted.trace, policy=wanted.policy, progress=bar.update)
 
 
 def list_params(form: Format, output: str | None) -> None:

@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +16,6 @@ from replay.render import Format, printable, write, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_BAR_CELLS = 30
-_REDRAW_SECONDS = 0.1
 
 
 def say(line: str) -> None:
@@ -88,33 +84,3 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
         draft.replace(place)
     finally:
         draft.unlink(missing_ok=True)
-
-
-class Bar:
-    """A progress bar of one line, on a terminal only."""
-
-    def __init__(self, label: str) -> None:
-        self._label = printable(label)
-        self._next = 0.0
-        self._drawn = False
-        self._on = sys.stderr.isatty()
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-    def update(self, done: int, total: int) -> None:
-        """Redraw, unless that has just been done."""
-        now = time.monotonic()
-        if not self._on or now < self._next or total <= 0:
-            return
-        self._next = now + _REDRAW_SECONDS
-        self._drawn = True
-        share = min(done / total, 1.0)
-        cells = int(share * _BAR_CELLS)
-        sys.stderr.write(f"\r{self._label}  [{'#' * cells}{'.' * (_BAR_CELLS - cells)}] {share:4.0%}")
-        sys.stderr.flush()

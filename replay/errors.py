@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ReplayError(Exception):
     """A refusal that we can explain. The command line prints it as one line and exits with `exit_status`."""
@@ -37,3 +41,18 @@ class TraceError(ReplayError, ValueError):
 
 class StoreError(ReplayError):
     """A store that is missing, foreign, or of a version that this program does not know."""
+
+
+def refused_by_system(error: OSError) -> ReplayError:
+    """What the system refused, in its own words: no space left, permission denied."""
+    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+    return ReplayError((error.strerror or str(error)).lower(), where=where)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Errors of the system as ours, so that a caller has one kind to catch."""
+    try:
+        yield
+    except OSError as error:
+        raise refused_by_system(error) from error

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from replay.console import output, say
+from replay.console import output
 from replay.errors import ReplayError, UsageError
+from replay.progress import Progress
 from replay.reporting import check_replayed
+from replay.schema import Table
 from replay.session import Session
 from replay.store import Store
 from replay.views import declared_tables
@@ -20,27 +22,26 @@ if TYPE_CHECKING:
 TableForm = Literal["parquet", "csv"]
 
 
-def export_timeline(store_path: str, trace: str | None, policy: str | None, path: str) -> None:
+def export_timeline(store: Store, trace: str | None, policy: str | None, path: str, progress: Progress | None = None) -> None:
     """One trace and its runs as a Perfetto trace."""
     from replay.timeline import write_timeline
 
-    store = Store(store_path)
     entries = [store.resolve_trace(trace)] if trace is not None else store.traces()
     if not entries:
-        raise ReplayError("there is no trace to export", where=store_path, hint="add one with: replay ingest TRACE")
+        raise ReplayError("there is no trace to export", where=str(store.path), hint="add one with: replay ingest TRACE")
     if len(entries) > 1:
         names = ", ".join(str(entry.row["source"]) for entry in entries[:4])
         raise UsageError("a timeline shows one trace", hint=f"choose it with --trace: {names}{', ...' if len(entries) > 4 else ''}")
     check_replayed(policy, store.runs())
     with Session(store) as session, output(path) as out:
         session.set_variables({"trace": entries[0].id, "policy": policy})
-        write_timeline(session, out)
-    say(f"{path}: open it at https://ui.perfetto.dev, or with trace_processor_shell")
+        write_timeline(session, out, progress)
 
 
-def export_tables(store_path: str, trace: str | None, policy: str | None, folder: str, form: TableForm) -> None:
+def export_tables(
+    store: Store, trace: str | None, policy: str | None, folder: str, form: TableForm, progress: Progress | None = None
+) -> None:
     """Every table of the store as a file of its own, in a folder that appears once all are written."""
-    store = Store(store_path)
     values = {"trace": store.resolve_trace(trace).id if trace is not None else None, "policy": policy}
     check_replayed(policy, store.runs())
     place = Path(folder)
@@ -51,20 +52,28 @@ def export_tables(store_path: str, trace: str | None, policy: str | None, folder
     try:
         with Session(store) as session:
             session.set_variables(values)
-            for table in declared_tables():
-                columns = {column.name for column in table.columns}
-                _write(session, f"SELECT * FROM {table.name}{_where(columns, values)}", draft / f"{table.name}.{form}", form)
+            chosen = {table.name: _chosen(table, values) for table in declared_tables()}
+            total = sum(session.sql(f"SELECT count(*) AS n FROM {rows}").rows()[0]["n"] for rows in chosen.values())
+            written = 0
+            for name, rows in chosen.items():
+                for count in _write(session, f"SELECT * FROM {rows}", draft / f"{name}.{form}", form):
+                    written += count
+                    if progress:
+                        progress(written, total)
         draft.rename(place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _where(columns: set[str], values: Mapping[str, str | None]) -> str:
+def _chosen(table: Table, values: Mapping[str, str | None]) -> str:
+    """The table, and the condition that chooses its rows."""
+    columns = {column.name for column in table.columns}
     conditions = [f"{name} = getvariable('{name}')::VARCHAR" for name, value in values.items() if value is not None and name in columns]
-    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"{table.name} WHERE {' AND '.join(conditions)}" if conditions else table.name
 
 
-def _write(session: Session, query: str, path: Path, form: TableForm) -> None:
+def _write(session: Session, query: str, path: Path, form: TableForm) -> Iterator[int]:
+    """Write what a query gives; says after each batch how many rows it had."""
     import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
@@ -73,3 +82,4 @@ def _write(session: Session, query: str, path: Path, form: TableForm) -> None:
     with batches, make(path, batches.schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
+            yield batch.num_rows

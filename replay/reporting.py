@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from replay import reports
@@ -11,9 +12,12 @@ from replay.console import put, say, show
 from replay.errors import ReplayError
 from replay.needs import unmet
 from replay.render import Format
+from replay.reportheader import Report
+from replay.session import Answer, Session
 from replay.store import Entry, Store
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
 # Parameters of reports that the command line offers.
@@ -21,13 +25,40 @@ _OPTIONS = ("policy", "trace", "limit")
 _TEXT_WIDTH = 100
 
 
-def report(store_path: str, name: str, values: Mapping[str, str | int | None], form: Format, output: str | None) -> None:
-    """Run a report; as text it says what it is about, how far to trust it, and what it would need."""
-    from replay.session import Session
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a report gave: its rows, the traces that they are about, what it would need to answer in full, how far to trust it.
+
+    As text it is what the command line prints.
+    """
+
+    report: Report
+    table: pa.Table
+    about: str
+    needs: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def arrow(self) -> pa.Table:
+        return self.table
+
+    def pl(self) -> pl.DataFrame:
+        return Answer(self.table).pl()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows as dictionaries, for small answers."""
+        return Answer(self.table).rows()
+
+    def __repr__(self) -> str:
+        body = reports.as_text(self.report, self.table) if self.table.num_rows else "Nothing of the kind in what is there.\n"
+        lines = "\n".join([*map(_fill, self.needs), *self.notes])
+        return f"{self.report.title}.\n{self.about}\n\n{body}\n{lines}"
+
+
+def ask(store: Store, name: str, values: Mapping[str, str | int | None]) -> Reported:
+    """Run a report; a trace may be named as `Store.resolve_trace` takes it."""
     from replay.summary import caveats, subject
 
     wanted = reports.load(name)
-    store = Store(store_path)
     entry = store.resolve_trace(str(values["trace"])) if values.get("trace") is not None else None
     traces = [entry] if entry else store.traces()
     runs = store.runs() if wanted.about_runs else []
@@ -35,15 +66,17 @@ def report(store_path: str, name: str, values: Mapping[str, str | int | None], f
         traces = _with_runs(store, traces, runs, values.get("policy"))
     with Session(store) as session:
         table = reports.run(session, wanted, {**values, "trace": entry.id if entry else None})
-    missing = unmet(wanted, traces, runs)
-    notes = [*_uneven(table), *caveats(traces), *_next_steps(name)]
+    return Reported(wanted, table, subject(traces), tuple(unmet(wanted, traces, runs)), (*_uneven(table), *caveats(traces)))
+
+
+def report(store_path: str, name: str, values: Mapping[str, str | int | None], form: Format, output: str | None) -> None:
+    """Print a report: with what it is about, how far to trust it, and what it would need."""
+    reported = ask(Store(store_path), name, values)
     if form == "table" and output is None:
-        body = reports.as_text(wanted, table) if table.num_rows else "Nothing of the kind in what is there.\n"
-        lines = [*map(_fill, missing), *notes]
-        put(f"{wanted.title}.\n{subject(traces)}\n\n{body}\n" + "".join(f"{line}\n" for line in lines))
+        put("".join(f"{text}\n" for text in (reported, *_next_steps(name))))
         return
-    show(table, form, output)
-    for line in (*missing, *notes):
+    show(reported.table, form, output)
+    for line in (*reported.needs, *reported.notes, *_next_steps(name)):
         say(line)
 
 
@@ -92,20 +125,15 @@ def _fill(text: str) -> str:
 
 
 def list_reports(form: Format, output: str | None) -> None:
-    """All reports with the questions that they answer and their parameters."""
-    import pyarrow as pa
-
-    rows: list[dict[str, Any]] = []
-    for found in map(reports.load, reports.names()):
-        options = " ".join(f"--{parameter.name}" for parameter in found.parameters if parameter.name in _OPTIONS)
-        questions = [question.text for question in found.questions]
-        rows.append({"report": found.name, "title": found.title, "questions": questions, "options": options})
+    """All reports with the questions that they answer and the options that they take."""
+    table = reports.listing()
     if form == "table" and output is None:
-        put("\n".join(_listed(row) for row in rows))
+        put("\n".join(map(_listed, table.to_pylist())))
     else:
-        show(pa.Table.from_pylist(rows), form, output)
+        show(table, form, output)
 
 
 def _listed(row: Mapping[str, Any]) -> str:
     questions = "".join(textwrap.fill(text, 80, initial_indent="    ", subsequent_indent="    ") + "\n" for text in row["questions"])
-    return f"{textwrap.fill(row['report'] + ': ' + row['title'], 80, subsequent_indent='  ')}\n{questions}    {row['options']}\n"
+    options = " ".join(f"--{name}" for name in row["parameters"] if name in _OPTIONS)
+    return f"{textwrap.fill(row['report'] + ': ' + row['title'], 80, subsequent_indent='  ')}\n{questions}    {options}\n"

@@ -40,6 +40,22 @@ def load(name: str) -> Report:
     return parse(name, text(name))
 
 
+def listing() -> pa.Table:
+    """All reports with the questions that they answer and the parameters that they take."""
+    import pyarrow as pa
+
+    rows = [
+        {
+            "report": found.name,
+            "title": found.title,
+            "questions": [question.text for question in found.questions],
+            "parameters": [parameter.name for parameter in found.parameters],
+        }
+        for found in map(load, names())
+    ]
+    return pa.Table.from_pylist(rows)
+
+
 def run(session: Session, report: Report, values: Mapping[str, str | int | None]) -> pa.Table:
     """The report's rows. A value for a parameter that the report does not have is a UsageError."""
     known = {parameter.name: parameter for parameter in report.parameters}

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from replay.outcomes import RunName, conflicts_table, outcome_tables
 from replay.params import Value, numbers, parse_params, show_params
 from replay.parquet import ROW_GROUP_ROWS, open_writer, write_table
 from replay.policies import BUILTIN, Policy, find_policy
+from replay.progress import Progress
 from replay.schema import CONFLICTS
 from replay.store import Entry, Store, content_id
 
@@ -29,15 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BUILTIN", "DECISIONS", "RunSummary", "replay_tables", "run"]
 
-# Called after each run with how many are done, and of how many.
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """A stored run. `already`: it was there before. `rows`: how many each outcome table has."""
 
-    entry: Entry
+    entry: Entry = field(repr=False)
     policy: str
     already: bool
     rows: Mapping[str, int]
@@ -118,7 +116,8 @@ def run(
 ) -> list[RunSummary]:
     """Replay a trace of the store under each policy (by default every built-in one), `jobs` at a time.
 
-    Summaries come in the order of the policies. UsageError before anything runs if a name or a parameter is wrong.
+    Summaries come in the order of the policies, progress after each run. UsageError before anything runs if a name or a parameter
+    is wrong.
     """
     trace = store.resolve_trace(trace_id)
     names = list(dict.fromkeys(policies or [policy.name for policy in BUILTIN]))

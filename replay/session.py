@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _MAY_NEED_ALL = re.compile(r"raw_|\bshow\b|\bdescribe\b|information_schema|duckdb_|pg_|sqlite_master", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 _FETCHED_ROWS = 10_000
+# Of an answer that is shown as text.
+_SHOWN_ROWS = 20
 _HUGEINT_DIGITS = 38
 _Result = TypeVar("_Result")
 
@@ -32,6 +34,15 @@ class Answer:
     """The rows that a query gave."""
 
     table: pa.Table
+
+    def __repr__(self) -> str:
+        """As text: of many rows the first ones."""
+        from replay.render import plain_table
+
+        first = self.table.slice(0, _SHOWN_ROWS)
+        text = plain_table(first.column_names, list(zip(*(column.to_pylist() for column in first.columns), strict=True)))
+        more = f"(the first {first.num_rows} of {self.table.num_rows} rows)\n" if first.num_rows < self.table.num_rows else ""
+        return (text + more).rstrip("\n")
 
     @classmethod
     def of(cls, table: pa.Table) -> Answer:

@@ -14,9 +14,11 @@ from typing import IO, TYPE_CHECKING, Any
 from replay.pftrace import Lanes, TimelineWriter
 
 if TYPE_CHECKING:
+    from replay.progress import Progress
     from replay.session import Session
 
 Row = dict[str, Any]
+Read = Callable[[str], Iterator[Row]]
 Flows = Mapping[tuple[str, int], list[int]]
 
 _OPERATIONS = """
@@ -107,39 +109,50 @@ FROM (
 WHERE changes
 ORDER BY run, metric, ts
 """
+# What there is to draw, but for a few rows.
+_ROWS = """
+SELECT
+  (SELECT count(*) FROM _events WHERE op IN ('truncate', 'punch', 'fallocate', 'collapse', 'reflink', 'fsync', 'wb_start', 'wb_wait'))
+  + (SELECT count(*) FROM pins JOIN _traces USING (trace))
+  + (SELECT count(*) FROM stalls JOIN _runs USING (run))
+  + (SELECT count(*) FROM conflicts JOIN _runs USING (run))
+  + (SELECT count(*) FROM series JOIN _runs USING (run))
+"""
+_ROWS_A_STEP = 1000
 
 
-def write_timeline(session: Session, out: IO[bytes]) -> None:
+def write_timeline(session: Session, out: IO[bytes], progress: Progress | None = None) -> None:
     """Draw the trace that the session's variable `trace` chooses, and its runs, as `policy` chooses them."""
     writer = TimelineWriter(out)
+    read = _counting(session, progress) if progress else lambda query: _rows(session, query)
     stalls: dict[str, list[Row]] = {}
     flows: dict[tuple[str, int], list[int]] = {}
-    for row in _rows(session, _STALLS):
+    for row in read(_STALLS):
         stalls.setdefault(row["run"], []).append(row)
         cause = ("pin", row["pin"]) if row["pin"] is not None else ("mr", row["mr"])
         if cause[1] is not None:
             row["flow"] = writer.flow()
             flows.setdefault(cause, []).append(row["flow"])
-    _draw_files(session, writer)
-    _draw_regions(session, writer, flows)
-    _draw_waits(session, writer)
-    titles = {row["run"]: row["title"] for row in _rows(session, _RUNS)}
+    _draw_files(read, writer)
+    _draw_regions(read, writer, flows)
+    _draw_waits(read, writer)
+    titles = {row["run"]: row["title"] for row in read(_RUNS)}
     groups = {run: writer.track(f"policy {title}") for run, title in titles.items()}
     for run, group in groups.items():
         _draw_stalls(stalls.get(run, []), writer, group)
-    _draw_conflicts(session, writer, groups)
-    _draw_costs(session, writer, groups)
+    _draw_conflicts(read, writer, groups)
+    _draw_costs(read, writer, groups)
 
 
-def _draw_files(session: Session, writer: TimelineWriter) -> None:
+def _draw_files(read: Read, writer: TimelineWriter) -> None:
     group = writer.track("files")
     track = _by_key(lambda file: writer.track(file, group))
     lanes = _by_key(lambda file: Lanes(writer, "operations", track(file)))
-    for row in _rows(session, _OPERATIONS):
+    for row in read(_OPERATIONS):
         lanes(row["file"]).slice(row["ts"], row["dur"], row["op"], _notes(row, "kind", "index", "npages", "tid", "comm", "result"))
     written = _by_key(lambda file: Lanes(writer, "writeback", track(file)))
     endless = _by_key(lambda file: writer.track("writeback without an end", track(file)))
-    for row in _rows(session, _WRITEBACK):
+    for row in read(_WRITEBACK):
         notes = _notes(row, "index", "npages", "sync", "tid", "comm")
         if row["dur"] is None:
             writer.instant(endless(row["file"]), row["ts"], row["op"], notes)
@@ -147,10 +160,10 @@ def _draw_files(session: Session, writer: TimelineWriter) -> None:
             written(row["file"]).slice(row["ts"], row["dur"], row["op"], notes)
 
 
-def _draw_regions(session: Session, writer: TimelineWriter, flows: Flows) -> None:
+def _draw_regions(read: Read, writer: TimelineWriter, flows: Flows) -> None:
     group = writer.track("memory regions")
     tracks: dict[int | None, int] = {}
-    for row in _rows(session, _REGIONS):
+    for row in read(_REGIONS):
         tracks[row["mr"]] = writer.track(f"MR {row['mr']}", group)
         notes = _notes(row, "mr", "device", "file", "index", "npages", "bytes", "write", "result", "tid", "comm")
         if (row["result"] or 0) < 0:
@@ -158,17 +171,17 @@ def _draw_regions(session: Session, writer: TimelineWriter, flows: Flows) -> Non
         else:
             writer.slice(tracks[row["mr"]], row["ts"], row["dur"], "registered", notes, flows.get(("mr", row["mr"]), ()))
     lanes = _by_key(lambda mr: Lanes(writer, "pins", tracks.get(mr, group)))
-    for row in _rows(session, _PINS):
+    for row in read(_PINS):
         notes = _notes(row, "pin", "mr", "file", "index", "npages", "write", "longterm", "id_source", "owner")
         lanes(row["mr"]).slice(row["ts"], row["dur"], "pinned", notes, flows.get(("pin", row["pin"]), ()))
     counter = writer.counter("pinned pages", "pages", group)
-    for row in _rows(session, _PINNED):
+    for row in read(_PINNED):
         writer.value(counter, row["ts"], row["pages"])
 
 
-def _draw_waits(session: Session, writer: TimelineWriter) -> None:
+def _draw_waits(read: Read, writer: TimelineWriter) -> None:
     lanes = _by_key(lambda task: Lanes(writer, "recorded waits", writer.thread(*task)))
-    for row in _rows(session, _WAITS):
+    for row in read(_WAITS):
         task = lanes((row["tid"], row["process"], row["name"]))
         task.slice(row["ts"], row["dur"], row["op"], _notes(row, "file", "index", "npages"))
 
@@ -180,22 +193,38 @@ def _draw_stalls(rows: list[Row], writer: TimelineWriter, group: int) -> None:
         lanes(row["waiter"]).slice(row["ts"], row["dur"], row["op"], notes, [row["flow"]] if "flow" in row else ())
 
 
-def _draw_conflicts(session: Session, writer: TimelineWriter, groups: Mapping[str, int]) -> None:
+def _draw_conflicts(read: Read, writer: TimelineWriter, groups: Mapping[str, int]) -> None:
     track = _by_key(lambda key: writer.track(f"conflicts: {key[1]}", groups[key[0]]))
-    for row in _rows(session, _CONFLICTS):
+    for row in read(_CONFLICTS):
         notes = _notes(row, "risk", "file", "index", "npages", "pin", "mr", "pinned_by", "met_by")
         writer.instant(track((row["run"], row["class"])), row["ts"], row["op"], notes)
 
 
-def _draw_costs(session: Session, writer: TimelineWriter, groups: Mapping[str, int]) -> None:
+def _draw_costs(read: Read, writer: TimelineWriter, groups: Mapping[str, int]) -> None:
     counter = _by_key(lambda key: writer.counter(key[1], key[2], groups[key[0]]))
-    for row in _rows(session, _SERIES):
+    for row in read(_SERIES):
         writer.value(counter((row["run"], row["metric"], row["unit"])), row["ts"], float(row["value"]))
 
 
 def _rows(session: Session, query: str) -> Iterator[Row]:
     names, rows = session.rows(query)
     return (dict(zip(names, row, strict=True)) for row in rows)
+
+
+def _counting(session: Session, progress: Progress) -> Read:
+    """Rows that tell the progress as they are read."""
+    ((total,),) = session.rows(_ROWS)[1]
+    done = 0
+
+    def read(query: str) -> Iterator[Row]:
+        nonlocal done
+        for row in _rows(session, query):
+            done += 1
+            if done % _ROWS_A_STEP == 0:
+                progress(done, total)
+            yield row
+
+    return read
 
 
 def _notes(row: Row, *names: str) -> Row:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from replay import pinned
 from replay.humane import quantity
+from replay.progress import Progress
 from replay.render import Head, text_table
 from replay.session import Session
 from replay.store import Entry, Store
@@ -62,23 +63,30 @@ class Validation:
         return False in self.table["within"].to_pylist()
 
 
-def validate(store: Store, entries: Sequence[Entry]) -> Validation:
-    """Compare, replaying policy `none` where that has not been done yet."""
+def validate(store: Store, entries: Sequence[Entry], progress: Progress | None = None) -> Validation:
+    """Compare, replaying policy `none` where that has not been done yet; progress after each trace."""
     import pyarrow as pa
 
     from replay import runs
 
     probes = {entry.id: pinned.probe_of(entry) for entry in entries}
-    none = {entry.id: runs.run(store, entry.id, ["none"])[0].run for entry in entries if probes[entry.id]}
+    none = {}
+    for number, entry in enumerate(entries, 1):
+        if probes[entry.id]:
+            none[entry.id] = runs.run(store, entry.id, ["none"])[0].run
+        if progress:
+            progress(number, 2 * len(entries))
     rows, misses = [], []
     with Session(store) as session:
-        for entry in entries:
+        for number, entry in enumerate(entries, len(entries) + 1):
             probe, counts = probes[entry.id], None
             if probe is not None:
                 counts = pinned.counts(session, entry, none[entry.id], probe)
                 misses += [{"source": entry.row["source"], **miss} for miss in pinned.misses(session, entry, none[entry.id], probe)]
             own = {"trace": entry.id, "source": entry.row["source"]}
             rows += [own | row for row in (pinned.row(entry, counts), *_measured(session, entry))]
+            if progress:
+                progress(number, 2 * len(entries))
     return Validation(
         pa.Table.from_pylist(rows, schema=_table_schema()),
         pa.Table.from_pylist(misses, schema=_miss_schema()),

@@ -89,7 +89,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def exported(store: Store, folder: Path, trace: str, policy: str | None = None) -> Timeline:
-    export_timeline(str(store.path), trace, policy, str(folder / "out.pftrace"))
+    export_timeline(store, trace, policy, str(folder / "out.pftrace"))
     return read(folder / "out.pftrace")
 
 
@@ -158,13 +158,13 @@ def test_counters_follow_the_series_and_the_pins(store: Store, tmp_path: Path) -
 
 def test_the_same_rows_make_the_same_bytes(store: Store, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        export_timeline(str(store.path), "lease-dax.dat", None, str(tmp_path / name))
+        export_timeline(store, "lease-dax.dat", None, str(tmp_path / name))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_tables_of_one_trace_and_policy(store: Store, tmp_path: Path) -> None:
-    export_tables(str(store.path), "rdma-ext4.dat", "lease", str(tmp_path / "p"), "parquet")
-    export_tables(str(store.path), "rdma-ext4.dat", "lease", str(tmp_path / "c"), "csv")
+    export_tables(store, "rdma-ext4.dat", "lease", str(tmp_path / "p"), "parquet")
+    export_tables(store, "rdma-ext4.dat", "lease", str(tmp_path / "c"), "csv")
     assert {path.stem for path in (tmp_path / "p").iterdir()} == {path.stem for path in (tmp_path / "c").iterdir()}
     assert pl.read_parquet(tmp_path / "p" / "traces.parquet")["source"].to_list() == ["rdma-ext4.dat"]
     assert set(pl.read_parquet(tmp_path / "p" / "stalls.parquet")["policy"]) == {"lease"}
@@ -176,14 +176,14 @@ def test_tables_of_one_trace_and_policy(store: Store, tmp_path: Path) -> None:
 def test_what_cannot_be_exported_is_refused(store: Store, tmp_path: Path) -> None:
     empty = Store(tmp_path / "empty", create=True)
     with pytest.raises(ReplayError, match="no store here"):
-        export_timeline(str(empty.path), None, None, str(tmp_path / "x"))
+        export_timeline(Store(empty.path), None, None, str(tmp_path / "x"))
     with pytest.raises(UsageError, match=r"one trace.*--trace: lease-dax.dat, rdma-ext4.dat"):
-        export_timeline(str(store.path), None, None, str(tmp_path / "x"))
+        export_timeline(store, None, None, str(tmp_path / "x"))
     (tmp_path / "full").mkdir()
     with pytest.raises(ReplayError, match="there already"):
-        export_tables(str(store.path), None, None, str(tmp_path / "full"), "csv")
+        export_tables(store, None, None, str(tmp_path / "full"), "csv")
     with pytest.raises(ReplayError, match=r"'odp' has not been replayed.*so far: hold-off, lease, none"):
-        export_timeline(str(store.path), "rdma-ext4.dat", "odp", str(tmp_path / "x"))
+        export_timeline(store, "rdma-ext4.dat", "odp", str(tmp_path / "x"))
     with pytest.raises(SystemExit):
         main(["--store", str(store.path), "export"])
     assert {path.name for path in tmp_path.iterdir()} == {"full"}
@@ -194,7 +194,7 @@ def test_writeback_without_an_end_is_an_instant(tmp_path: Path) -> None:
     page = {"tid": 1, "file": "8:1:42", "index": 3, "npages": 1, "open": False}
     rows = [(10, "wb_start"), (20, "wb_start"), (25, "wb_end"), (30, "wb_start")]
     add_trace(store, tables={"events": [{"seq": ts, "ts": ts, "op": op, **page} for ts, op in rows]})
-    export_timeline(str(store.path), None, None, str(tmp_path / "x"))
+    export_timeline(store, None, None, str(tmp_path / "x"))
     found = read(tmp_path / "x").under("files", "8:1:42")
     assert [(piece.track[2], piece.ts, piece.dur) for piece in found] == [
         ("writeback without an end", 10, 0),

@@ -1,10 +1,14 @@
-"""The README's console blocks are real: each command is run as written, in order, and prints what stands there.
+"""Outputs in the documentation are real. Each command of the README's console blocks is run as written, in order, and prints what
+stands there; so is each Python block of docs/library.md, whose last expression shows as in a notebook.
 
 To write the outputs anew after a change that is meant: python tests/test_readme.py
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -12,9 +16,12 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+LIBRARY = ROOT / "docs" / "library.md"
+_PYTHON_BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 _BLOCK = re.compile(r"```console\n\$ ([^\n]*)\n(.*?)```", re.DOTALL)
 
 
@@ -36,10 +43,43 @@ def play(text: str, folder: Path) -> str:
     return _BLOCK.sub(run, text)
 
 
+def play_python(text: str, folder: Path) -> str:
+    """The text with what each Python block gives below it: what it prints, and what its last expression is."""
+    (folder / "sample_traces").symlink_to(ROOT / "sample_traces")
+    names: dict[str, Any] = {}
+
+    def run(found: re.Match[str]) -> str:
+        given = "\n".join(line.rstrip() for line in _notebook_cell(found[1], names).splitlines())
+        return f"```python\n{found[1]}```" + (f"\n\n```text\n{given}\n```" if given else "")
+
+    with contextlib.chdir(folder):
+        return _PYTHON_BLOCK.sub(run, text)
+
+
+def _notebook_cell(code: str, names: dict[str, Any]) -> str:
+    *statements, last = ast.parse(code).body
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        if not isinstance(last, ast.Expr):
+            exec(code, names)
+        else:
+            exec(compile(ast.Module(statements, []), "cell", "exec"), names)
+            value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+            if value is not None:
+                print(repr(value))  # noqa: T201
+    return printed.getvalue()
+
+
 def test_every_command_prints_what_the_readme_says(tmp_path: Path) -> None:
     text = README.read_text()
     assert len(_BLOCK.findall(text)) > 5
     assert play(text, tmp_path) == text
+
+
+def test_every_python_block_of_the_library_page_gives_what_stands_below_it(tmp_path: Path) -> None:
+    text = LIBRARY.read_text()
+    assert len(_PYTHON_BLOCK.findall(text)) > 10
+    assert play_python(text, tmp_path) == text
 
 
 def test_policy_file_and_python_of_the_readme_work(tmp_path: Path) -> None:
@@ -71,5 +111,8 @@ def test_the_readme_names_every_command_policy_and_report() -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        README.write_text(play(README.read_text(), Path(scratch)))
+    if sys.argv[1:] == ["--code"]:  # for the type checker, which reads it as a user's program
+        sys.exit(print("\n".join(found[1] for found in _PYTHON_BLOCK.finditer(LIBRARY.read_text()))))  # noqa: T201
+    for page, player in ((README, play), (LIBRARY, play_python)):
+        with tempfile.TemporaryDirectory() as scratch:
+            page.write_text(player(page.read_text(), Path(scratch)))

@@ -118,10 +118,10 @@ def test_sums_come_as_plain_integers(session: Session) -> None:
 def test_python_access(store: Store) -> None:
     archive = replay.open(store.path)
     assert archive.sql("SELECT count(*) AS n FROM runs WHERE policy = $p", {"p": "none"}).rows() == [{"n": 1}]
-    assert archive.traces.pl()["source"].to_list() == ["other.dat", "work.dat"]
-    assert archive.runs.arrow()["run"].to_pylist() == ["r1"]
+    assert archive.traces().pl()["source"].to_list() == ["other.dat", "work.dat"]
+    assert archive.runs().arrow()["run"].to_pylist() == ["r1"]
     add_run(store, "r2", "lease")
-    assert archive.runs.arrow()["run"].to_pylist() == ["r1", "r2"]
+    assert archive.runs().arrow()["run"].to_pylist() == ["r1", "r2"]
     assert archive.report("overview", policy="none").pl()["at_risk_pages"].to_list() == [18]
 
 
