@@ -14,7 +14,7 @@ TRACE  ?= sample_traces/rdma-ext4.dat
 EVENTS ?= 2M
 ROUNDS ?= 5
 
-.PHONY: help setup demo test lint types unit package sanitize fuzz bench clean
+.PHONY: help setup demo test lint types unit package sanitize fuzz bench docs man clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -85,6 +85,12 @@ fuzz: setup ## coverage-guided fuzzing of the decoders: make fuzz FUZZ=tracedat 
 
 bench: setup ## measure speed and memory against peers: make bench EVENTS=20M TRACE=large.dat (see ARCHITECTURE.md)
 	PYTHONPATH=tests $(BIN)/python -m bench.run --work build/bench --trace $(TRACE) --events $(EVENTS) --rounds $(ROUNDS)
+
+docs: setup ## write docs/commands anew from the commands' definitions
+	$(BIN)/python docs/pages.py
+
+man: setup ## write man pages into build/man (man -l build/man/replay-run.1)
+	$(BIN)/python docs/pages.py --man build/man
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) build dist *.egg-info _ext/*.so

@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
+from replay import completion
+from replay.completion import store_path
 from replay.errors import ReplayError, UsageError, refused_by_system
-
-DEFAULT_STORE = "./replay-store"
+from replay.examples import epilog
+from replay.options import (
+    FormatName,
+    FormatOption,
+    OutputOption,
+    ParamsOption,
+    PoliciesOption,
+    PolicyFileOption,
+    ReplayedPolicyOption,
+    StoreOption,
+    TraceOption,
+)
 
 app = typer.Typer(
     name="replay",
     help="Replay a recorded trace of long-term page pins under each policy that was proposed for them.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-class FormatName(StrEnum):
-    table = "table"
-    csv = "csv"
-    json = "json"
-    parquet = "parquet"
-
-
-StoreOption = Annotated[str | None, typer.Option("--store", metavar="DIR", help=f"The store [env REPLAY_STORE; default {DEFAULT_STORE}].")]
-FormatOption = Annotated[FormatName, typer.Option("--format", help="How to print the table.")]
-OutputOption = Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write into this file instead of stdout.")]
-TraceOption = Annotated[str | None, typer.Option("--trace", metavar="TRACE", help="A trace: id, its beginning, or source file name.")]
-
-PolicyFileOption = Annotated[
-    str | None, typer.Option("--policy-file", metavar="FILE", help="TOML with policies of your own: a table [policy.NAME] for each.")
-]
 
 
 def _version(wanted: bool) -> None:
@@ -49,24 +42,18 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
+@app.callback(invoke_without_command=True, epilog=epilog("replay"))
 def _top(
     context: typer.Context,
     store: StoreOption = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    context.obj = store
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(2)
 
 
-def _store_path(context: typer.Context, store: str | None) -> str:
-    """The command's own --store, else the one before the command, else the environment's, else the default."""
-    return store or context.obj or os.environ.get("REPLAY_STORE") or DEFAULT_STORE
-
-
-@app.command()
+@app.command(epilog=epilog("ingest"))
 def ingest(
     context: typer.Context,
     traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Files and directories to read; formats are told from content.")],
@@ -79,19 +66,14 @@ def ingest(
     """
     from replay.commands import ingest as command
 
-    raise typer.Exit(command(_store_path(context, store), traces))
+    raise typer.Exit(command(store_path(context, store), traces))
 
 
-@app.command()
+@app.command(epilog=epilog("run"))
 def run(
     context: typer.Context,
-    policy: Annotated[
-        list[str] | None,
-        typer.Option("--policy", metavar="NAME", help="A policy, or several joined by +; may be given again. Default: every built-in one."),
-    ] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter, such as lease.app=5ms; may be given again.")
-    ] = None,
+    policy: PoliciesOption = None,
+    param: ParamsOption = None,
     trace: TraceOption = None,
     policy_file: PolicyFileOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Threads; default: one per CPU.")] = None,
@@ -106,17 +88,23 @@ def run(
     from replay.commands import RunRequest
     from replay.commands import run as command
 
-    wanted = RunRequest(_store_path(context, store), policy or (), param or (), trace, jobs, policy_file)
+    wanted = RunRequest(store_path(context, store), policy or (), param or (), trace, jobs, policy_file)
     command(wanted, form.value, output)
 
 
-@app.command()
+@app.command(epilog=epilog("report"))
 def report(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", show_default=False, help="Which report; without a name the overview that compares policies.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            show_default=False,
+            help="Which report; without a name the overview that compares policies.",
+            autocompletion=completion.report_names,
+        ),
     ] = "overview",
-    policy: Annotated[str | None, typer.Option("--policy", metavar="NAME", help="Only this policy.")] = None,
+    policy: ReplayedPolicyOption = None,
     trace: TraceOption = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many rows per group.")] = None,
     every: Annotated[bool, typer.Option("--list", help="List all reports and what they answer.")] = False,
@@ -134,14 +122,14 @@ def report(
     if every:
         list_reports(form.value, output)
     else:
-        command(_store_path(context, store), name, {"policy": policy, "trace": trace, "limit": limit}, form.value, output)
+        command(store_path(context, store), name, {"policy": policy, "trace": trace, "limit": limit}, form.value, output)
 
 
-@app.command()
+@app.command(epilog=epilog("sql"))
 def sql(
     context: typer.Context,
     query: Annotated[
-        str | None, typer.Argument(metavar="[QUERY]", show_default=False, help='A SELECT, or "-" to read it from stdin.')
+        str | None, typer.Argument(metavar="QUERY", show_default=False, help='A SELECT, or "-" to read it from stdin.')
     ] = None,
     views: Annotated[bool, typer.Option("--views", help="Print the views as SQL, for the duckdb shell: duckdb -init FILE.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Rows of a text table; 0 for all.")] = 1000,
@@ -156,21 +144,21 @@ def sql(
     from replay.commands import print_views
     from replay.commands import sql as command
 
-    path = _store_path(context, store)
+    path = store_path(context, store)
     if views:
         print_views(path, output)
     else:
         command(path, query, form.value, output, limit or None)
 
 
-@app.command()
+@app.command(epilog=epilog("export"))
 def export(
     context: typer.Context,
     perfetto: Annotated[str | None, typer.Option("--perfetto", metavar="FILE", help="A timeline for https://ui.perfetto.dev.")] = None,
     parquet: Annotated[str | None, typer.Option("--parquet", metavar="DIR", help="Every table as a Parquet file in a new folder.")] = None,
     csv: Annotated[str | None, typer.Option("--csv", metavar="DIR", help="Every table as a CSV file in a new folder.")] = None,
     trace: TraceOption = None,
-    policy: Annotated[str | None, typer.Option("--policy", metavar="NAME", help="Only runs of this policy; default: all.")] = None,
+    policy: ReplayedPolicyOption = None,
     store: StoreOption = None,
 ) -> None:
     """Give a trace and its runs to other programs.
@@ -183,10 +171,10 @@ def export(
 
     if not (perfetto or parquet or csv):
         raise UsageError("nothing to export", hint="--perfetto FILE, --parquet DIR or --csv DIR")
-    command(ExportRequest(_store_path(context, store), trace, policy, perfetto, parquet, csv))
+    command(ExportRequest(store_path(context, store), trace, policy, perfetto, parquet, csv))
 
 
-@app.command()
+@app.command(epilog=epilog("policies"))
 def policies(
     policy_file: PolicyFileOption = None,
     params: Annotated[bool, typer.Option("--params", help="List the parameters instead: default, meaning, source.")] = False,
@@ -207,7 +195,7 @@ def policies(
         command(policy_file, form.value, output)
 
 
-@app.command()
+@app.command(epilog=epilog("validate"))
 def validate(
     context: typer.Context,
     trace: TraceOption = None,
@@ -223,7 +211,7 @@ def validate(
     """
     from replay.commands import validate as command
 
-    return command(_store_path(context, store), trace, misses, form.value, output)
+    return command(store_path(context, store), trace, misses, form.value, output)
 
 
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
