@@ -108,6 +108,7 @@ def report(
     trace: TraceOption = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many rows per group.")] = None,
     every: Annotated[bool, typer.Option("--list", help="List all reports and what they answer.")] = False,
+    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Compare the policies on one HTML page, with charts.")] = None,
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
@@ -116,6 +117,13 @@ def report(
 
     Without a name: the overview, which compares policies.
     """
+    if html is not None:
+        if name != "overview" or every or limit or output or form != FormatName.table:
+            raise UsageError("--html compares the policies on a page of its own", hint="it goes with --policy and --trace only")
+        from replay.htmlreport import write_page
+
+        write_page(_store_path(context, store), trace, policy, html)
+        return
     from replay.reporting import list_reports
     from replay.reporting import report as command
 

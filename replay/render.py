@@ -75,7 +75,7 @@ def text_table(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) -> 
     titles = {name: head.title.split("\n") for name, head in heads.items()}
     depth = max(map(len, titles.values()), default=1)
     right = {name: any(isinstance(row[name], int | float | Decimal) for row in rows) for name in heads}
-    cells = [{name: _cell(row, name, head) for name, head in heads.items()} for row in rows]
+    cells = [{name: cell(row, name, head) for name, head in heads.items()} for row in rows]
     widths = {name: max([*map(len, titles[name]), *(len(row[name]) for row in cells)]) for name in heads}
 
     def line(values: Mapping[str, str]) -> str:
@@ -88,7 +88,8 @@ def text_table(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) -> 
     return "\n".join(lines) + "\n"
 
 
-def _cell(row: Mapping[str, Any], name: str, head: Head) -> str:
+def cell(row: Mapping[str, Any], name: str, head: Head) -> str:
+    """One value of a row as people read it."""
     value = row[name]
     text = quantity(value, head.unit) if head.unit else _plain(value)
     if head.open_column and value is not None and row[head.open_column]:
@@ -118,7 +119,7 @@ def _row_by_row(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) ->
     blocks = []
     for number, row in enumerate(rows, 1):
         blocks.append(
-            f"-- row {number}\n" + "".join(f"{head.title.ljust(widest)}  {_cell(row, name, head)}\n" for name, head in heads.items())
+            f"-- row {number}\n" + "".join(f"{head.title.ljust(widest)}  {cell(row, name, head)}\n" for name, head in heads.items())
         )
     return "".join(blocks)
 

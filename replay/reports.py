@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from replay.errors import UsageError
-from replay.render import text_table
+from replay.render import Head, text_table
 from replay.reportheader import Report, Section, parse
 
 if TYPE_CHECKING:
@@ -67,20 +68,39 @@ def run(session: Session, report: Report, values: Mapping[str, str | int | None]
     return session.sql(report.sql).arrow()
 
 
-def as_text(report: Report, table: pa.Table) -> str:
-    """The report for human eyes: sections one below the other, columns without any amount named in a line instead."""
-    rows = table.to_pylist()
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a section is worth showing: columns under their heads, and the titles of those without any amount."""
+
+    title: str
+    text: str
+    heads: Mapping[str, Head]
+    empty: tuple[str, ...]
+
+
+def parts(report: Report, rows: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """The sections of a report for human eyes, each with the key columns; key columns without any text are left out."""
     heads = {column.name: column.head for column in report.columns}
     flags = {head.open_column for head in heads.values()}
     sections = report.sections or (Section("", "", ()),)
     keys = [name for name in heads if name not in flags and not any(name in section.columns for section in sections)]
     keys = [name for name in keys if not rows or any(row[name] not in {None, ""} for row in rows)]
-    parts = []
+    found = []
     for section in sections:
         shown = [name for name in section.columns if name not in flags]
         empty = [name for name in shown if rows and not any(row[name] for row in rows)]
         filled = {name: heads[name] for name in (*keys, *shown) if name not in empty}
-        lead = textwrap.fill(f"{section.title}: {section.text}", _TEXT_WIDTH) + "\n" if section.title else ""
-        absent = ", ".join(heads[name].title.replace("\n", " ").replace("- ", "-") for name in empty)
-        parts.append(lead + text_table(filled, rows) + (textwrap.fill(f"None anywhere: {absent}.", _TEXT_WIDTH) + "\n" if empty else ""))
-    return "\n".join(parts)
+        absent = (heads[name].title.replace("\n", " ").replace("- ", "-") for name in empty)
+        found.append(Part(section.title, section.text, filled, tuple(absent)))
+    return found
+
+
+def as_text(report: Report, table: pa.Table) -> str:
+    """The report for human eyes: sections one below the other, columns without any amount named in a line instead."""
+    rows = table.to_pylist()
+    texts = []
+    for part in parts(report, rows):
+        lead = textwrap.fill(f"{part.title}: {part.text}", _TEXT_WIDTH) + "\n" if part.title else ""
+        absent = textwrap.fill(f"None anywhere: {', '.join(part.empty)}.", _TEXT_WIDTH) + "\n" if part.empty else ""
+        texts.append(lead + text_table(part.heads, rows) + absent)
+    return "\n".join(texts)

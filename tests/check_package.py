@@ -19,7 +19,7 @@ def expected_in_wheel() -> set[str]:
     names |= {f"replay/ingest/{path.name}" for path in (ROOT / "ingest").glob("*.py")}
     names |= {f"replay/queries/{path.name}" for path in (ROOT / "queries").glob("*.sql")}
     names |= {f"replay/_ext/{path.name}" for path in (ROOT / "_ext").glob("*.pyi")}
-    return names | {"replay/py.typed"}
+    return names | {"replay/py.typed", "replay/report.css", "replay/report.js"}
 
 
 def check(folder: Path) -> list[str]:
@@ -37,7 +37,7 @@ def check(folder: Path) -> list[str]:
     needed = {
         str(path.relative_to(ROOT)) for folder_name in ("_ext", "queries", "ingest", "replay") for path in (ROOT / folder_name).glob("*.*")
     }
-    kinds = (".py", ".pyx", ".pxd", ".pyi", ".sql")
+    kinds = (".py", ".pyx", ".pxd", ".pyi", ".sql", ".css", ".js")
     missing += [f"{sdist.name}: {name}" for name in sorted(needed - sources) if name.endswith(kinds)]
     return missing
 

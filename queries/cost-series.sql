@@ -1,0 +1,50 @@
+-- When a policy pays: each cost in each interval of a trace.
+--
+-- Question: Does the price come all at once or all the time, and how much is it at its worst?
+-- Source: Dan Williams, 11 Feb 2019: "The blocks you thought you freed, especially if the system was under -ENOSPC pressure,
+--   won't actually be free".
+-- Parameter trace VARCHAR = NULL: only runs on this trace.
+-- Parameter policy VARCHAR = NULL: only runs of this policy.
+-- Parameter intervals BIGINT = 60: add up neighbouring intervals of table series until there are at most so many.
+-- Tables: series _runs _traces
+--
+-- Column source "trace": The trace's source file.
+-- Column trace "id": The trace's id.
+-- Column metric: The cost's name, as in table costs.
+-- Column unit: Its unit.
+-- Column policy: The policy, as named.
+-- Column settings: Parameters that differ from the defaults.
+-- Column ts [ts] "from/s": Begin of the interval, on the trace's clock.
+-- Column after_ns [ns] "after": Begin of the interval, from the trace's first event on.
+-- Column width_ns [ns] "length": Length of the interval.
+-- Column value [amount]: The amount that fell into it, if any did.
+WITH numbered AS (
+  SELECT
+    run, metric, unit, ts, dur, value,
+    dense_rank() OVER (PARTITION BY run ORDER BY ts) - 1 AS bin
+  FROM series
+  JOIN _runs USING (run)
+),
+joined AS (
+  SELECT run, ceil((max(bin) + 1) / coalesce(getvariable('intervals')::BIGINT, 60))::BIGINT AS size
+  FROM numbered
+  GROUP BY run
+)
+SELECT
+  source,
+  trace,
+  metric,
+  unit,
+  policy,
+  settings,
+  min(ts) AS ts,
+  min(ts) - ts_first AS after_ns,
+  sum(dur)::BIGINT AS width_ns,
+  sum(value) AS value
+FROM numbered
+JOIN joined USING (run)
+JOIN _runs USING (run)
+JOIN _traces USING (trace)
+GROUP BY run, source, trace, ts_first, metric, unit, policy, settings, position, bin // size
+HAVING sum(value) > 0
+ORDER BY source, trace, metric, position, policy, settings, run, ts;
