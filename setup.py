@@ -43,6 +43,8 @@ MODULES = (
     "device",
     "admit",
     "writeback",
+    "reregister",
+    "inodelock",
     "lease",
     "layout",
     "recording",

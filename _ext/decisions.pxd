@@ -55,6 +55,10 @@ cdef enum:                 # remote.activity
     ACTIVITY_RECORDED
     ACTIVITY_ALWAYS
 
+cdef enum:                 # propagate
+    PROPAGATE_TASK
+    PROPAGATE_INODE
+
 cdef enum:                 # conflict classes
     WB_WHILE_PINNED
     DIRTY_AFTER_CLEAN

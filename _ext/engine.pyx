@@ -14,12 +14,14 @@ from replay._ext.scheduler cimport finish_stall, schedule_next, take_out, unsche
 from replay._ext.recording cimport Trace
 from replay._ext.blocks cimport on_block_alloc
 from replay._ext.device cimport on_remote
+from replay._ext.inodelock cimport acquire, find_queues, hold_on, on_unlock, settle_queued
 from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
-from replay._ext.lease cimport on_answer, on_deadline, on_lease_del, on_reregister
+from replay._ext.lease cimport on_answer, on_deadline, on_lease_del
 from replay._ext.outcomes cimport ConflictRow, RefusalRow, RevocationRow, StallRow, change, report
 from replay._ext.pages cimport dirty_pages, end_instances
+from replay._ext.reregister cimport on_reregister
 from replay._ext.world cimport (
-    AT_ANSWER, AT_DEADLINE, AT_ROW, ATTACHED, BLOCKED, Buffer, DETACHED, Entry, HELD_SHARED, N_BINS, PAGE_HOLE, PAGE_RECORDED,
+    AT_ANSWER, AT_DEADLINE, AT_ROW, AT_UNLOCK, ATTACHED, BLOCKED, Buffer, DETACHED, Entry, HELD_SHARED, N_BINS, PAGE_HOLE, PAGE_RECORDED,
     Params, Pin, Policy, REGION_LIVE, REGION_NEW, ROW_FAILED, Region, Rows, Task, World, allocate,
     fetch, fetch_pins, matches, release,
 )
@@ -32,7 +34,7 @@ DECISIONS = ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "fre
 PARAMS = (
     "lease.break_time", "lease.timer_rounding", "lease.app", "lease.rtt", "lease.rounds", "lease.on_timeout", "lease.scope",
     "lease.reregister", "hw.revoke", "remote.activity", "writeback.expire", "writeback.interval",
-    "free.reserve",
+    "free.reserve", "propagate",
     "mr.reg", "mr.dereg", "mr.dirty", "odp.fault", "odp.invalidate", "bounce.copy",
 )
 
@@ -84,6 +86,13 @@ cdef int fill_holes(World* w, int32_t row) noexcept nogil:
     return 0
 
 
+cdef int on_fallocate(World* w, int32_t row) except -1 nogil:
+    if w.locks == NULL or acquire(w, row):
+        fill_holes(w, row)
+        hold_on(w, row)
+    return 0
+
+
 cdef int dispatch(World* w, int32_t row) except -1 nogil:
     cdef int op = w.rows.op[row]
     if op == o.OP_DIRTY:
@@ -109,8 +118,10 @@ cdef int dispatch(World* w, int32_t row) except -1 nogil:
     elif op == o.OP_BLOCK_ALLOC:
         fill_holes(w, row)
         return on_block_alloc(w, row) if w.n_reuses > 0 else 0
-    elif op == o.OP_CACHE_ADD or op == o.OP_FALLOCATE:
+    elif op == o.OP_CACHE_ADD:
         return fill_holes(w, row)
+    elif op == o.OP_FALLOCATE:
+        return on_fallocate(w, row)
     elif op == o.OP_CACHE_DEL:
         return on_cache_del(w, row)
     elif op == o.OP_LAYOUT_WAIT:
@@ -150,6 +161,7 @@ cdef int close_stalls(World* w) except -1 nogil:
     """The trace is over: who still waits has waited without an end that it shows."""
     cdef int32_t task
     for task in range(w.n_tasks):
+        settle_queued(w, task)
         if w.tasks[task].block_first >= 0 and w.tasks[task].mode == BLOCKED:
             finish_stall(w, task, True)
     w.n_waiting = 0
@@ -180,6 +192,8 @@ cdef int run_entry(World* w) except -1 nogil:
         return on_answer(w, entry.who, entry.what)
     if entry.kind == AT_DEADLINE:
         return on_deadline(w, entry.who)
+    if entry.kind == AT_UNLOCK:
+        return on_unlock(w, entry.who)
     return on_reregister(w, entry.who, entry.what)
 
 
@@ -364,6 +378,7 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
         allocate(&w)
         fill(&w, trace)
         with nogil:
+            find_queues(&w)
             begin(&w)
             over = run(&w, batch)
         while not over:

@@ -16,10 +16,12 @@ from replay._ext.decisions cimport (
 )
 from replay._ext.blocks cimport hold_blocks
 from replay._ext.device cimport unmap_range
-from replay._ext.lease cimport break_leases, reregister_later
+from replay._ext.inodelock cimport acquire, hold_longer, hold_on
+from replay._ext.lease cimport break_leases
 from replay._ext.ops cimport OP_COLLAPSE, OP_EVICT, OP_LAYOUT_WAIT, OP_PUNCH, OP_REFLINK, OP_TRUNCATE
 from replay._ext.outcomes cimport charge, conflict, index_of, report, run_end, stall_range
 from replay._ext.pages cimport end_instances
+from replay._ext.reregister cimport reregister_later
 from replay._ext.world cimport (
     ATTACHED, BLOCKED, DETACHED, Detail, HELD, HELD_LONG, PAGE_SHARED, Pin, ROW_FAILED, ROW_OPEN, Rows, Task, World, detail_of, matches,
 )
@@ -43,6 +45,13 @@ cdef inline int64_t end_of(World* w, int32_t row) noexcept nogil:
 
 
 cdef int on_layout(World* w, int32_t row) except -1 nogil:
+    if w.locks == NULL or acquire(w, row):
+        change_layout(w, row)
+        hold_on(w, row)
+    return 0
+
+
+cdef int change_layout(World* w, int32_t row) except -1 nogil:
     cdef Rows* rows = &w.rows
     cdef Task* task = &w.tasks[rows.task[row]]
     cdef int choice
@@ -223,6 +232,8 @@ cdef int on_layout_wait(World* w, int32_t row) except -1 nogil:
         return forget_recorded(w, row)
     if inside(w, task, row):
         op = rows.op[task.op_row]
+    if inside(w, task, row):
+        hold_longer(w, row, INT64_MAX if open_end else dur)
     report_busy(w, row, op)
     dur = max(0, w.end - w.now) if open_end else dur
     return stall_range(w, w.now, dur, open_end, op, ROLE_BREAKER, rows.task[row], file, told.index, told.npages, -1)

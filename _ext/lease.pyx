@@ -10,28 +10,21 @@ A holder's own operation breaks its own lease as well: fs/locks.c makes no excep
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport qsort
 
-from replay._ext.scheduler cimport finish_stall, shift, stop_waiting, timer, wait_pins, watch_pages
+from replay._ext.inodelock cimport leave_queue, pass_on_of_dead
+from replay._ext.scheduler cimport finish_stall, stop_waiting, timer, wait_pins, watch_pages
 from replay._ext.decisions cimport (
     ADMIT_NEED_LEASE,
     COLLATERAL_MRS, COLLATERAL_REVOKE, KILLED, KILLED_TASKS, LEASE_BREAK, LEASE_BREAK_TIMEOUT, LEASE_ZOMBIE,
-    REREGISTER_NEVER, REVOKED_COLLATERAL, REVOKED_FAIL_IO, REVOKED_KILL, REVOKED_LEASE_BREAK, REVOKED_MRS, REVOKE_MR,
+    REVOKED_COLLATERAL, REVOKED_FAIL_IO, REVOKED_KILL, REVOKED_LEASE_BREAK, REVOKED_MRS, REVOKE_MR,
     REVOKE_NONE, REVOKE_UCONTEXT, SCOPE_INODE, TIMEOUT_FAIL_IO, TIMEOUT_KILL,
 )
-from replay._ext.ops cimport OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_TRUNCATE
 from replay._ext.outcomes cimport RevocationRow, charge, conflict, index_of, report, report_pin
-from replay._ext.pages cimport drop_pin, take_pin
+from replay._ext.pages cimport drop_pin
+from replay._ext.reregister cimport reregister_at
 from replay._ext.world cimport (
-    AT_ANSWER, AT_DEADLINE, AT_REREGISTER, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, PAGE_DIRTY, Pin,
-    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Rows, Task, World, detail_of, matches, outlives, price, push,
+    AT_ANSWER, AT_DEADLINE, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, PAGE_DIRTY, Pin,
+    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Task, World, break_at, listed, matches, outlives, price, push,
 )
-
-
-cdef inline Break* break_at(World* w, int64_t broken) noexcept nogil:
-    return &(<Break*>w.breaks.data)[broken]
-
-
-cdef inline int32_t listed(World* w, int64_t place) noexcept nogil:
-    return (<int32_t*>w.arena.data)[place]
 
 
 cdef int ascending(const void* a, const void* b) noexcept nogil:
@@ -323,7 +316,9 @@ cdef int kill(World* w, int32_t owner, int32_t broken) except -1 nogil:
     for t in range(w.n_tasks):
         if w.tasks[t].owner == owner:
             if w.tasks[t].mode == BLOCKED:
+                leave_queue(w, t)
                 stop_waiting(w, t)
+            if w.tasks[t].block_first >= 0:
                 finish_stall(w, t, False)
             w.tasks[t].mode = GONE
     for r in range(w.n_regions):
@@ -332,7 +327,7 @@ cdef int kill(World* w, int32_t owner, int32_t broken) except -1 nogil:
     for p in range(w.n_pins):
         if w.pins[p].step >= 0 and w.tasks[w.pins[p].task].owner == owner:
             drop_pin(w, p, DROP_CLEAN, w.rows.op[br.row], br.task)
-    return 0
+    return pass_on_of_dead(w)
 
 
 cdef int on_lease_del(World* w, int32_t row) except -1 nogil:
@@ -346,69 +341,3 @@ cdef int on_lease_del(World* w, int32_t row) except -1 nogil:
             report_pin(w, LEASE_ZOMBIE, w.rows.op[row], p, HELD_LONG, w.rows.task[row])
         p = w.pins[p].after
     return 0
-
-
-# -- afterwards -------------------------------------------------------------------------------------------------------
-
-cdef int64_t service_time(World* w, int32_t row) noexcept nogil:
-    """The operation's recorded length without the waits that were recorded inside it."""
-    cdef Rows* rows = &w.rows
-    cdef int64_t length = max(0, detail_of(rows, row).dur), end = rows.ts[row] + length
-    cdef int32_t inner = rows.next[row]
-    cdef Task* task = &w.tasks[rows.task[row]]
-    if task.stall_dur > 0 and task.stall_end <= end:       # recorded at the same instant, in a row before
-        length -= task.stall_dur
-    while inner >= 0 and rows.ts[inner] < end:
-        if rows.op[inner] == OP_LEASE_BREAK or rows.op[inner] == OP_LAYOUT_WAIT:
-            length -= max(0, detail_of(rows, inner).dur)
-        inner = rows.next[inner]
-    return max(0, length)
-
-
-cdef int reregister_at(World* w, int32_t r, int32_t broken, int64_t time) except -1 nogil:
-    if w.params.reregister == REREGISTER_NEVER:
-        return 0
-    return timer(w, time + price(w.params.reg, w.regions[r].npages), AT_REREGISTER, r, broken)
-
-
-cdef int reregister_later(World* w, int32_t row) except -1 nogil:
-    """The operation goes on now; when it is done, those who gave up their MRs for it register them again."""
-    cdef int32_t broken = w.tasks[w.rows.task[row]].lease_break, r
-    cdef Break* br
-    cdef int64_t i
-    while broken >= 0:
-        br = break_at(w, broken)
-        br.over = True
-        br.op_done = w.now + service_time(w, row)
-        for i in range(br.regions_at, br.regions_at + br.n_regions):
-            r = listed(w, i)
-            if w.regions[r].state == REGION_REVOKED and w.regions[r].lease_break == broken:
-                reregister_at(w, r, broken, br.op_done)
-        broken = br.before
-    return 0
-
-
-cdef int on_reregister(World* w, int32_t r, int32_t broken) except -1 nogil:
-    """The owner pins again what is left of the range: nothing behind a truncated file's new end.
-
-    Its clock moves by the deregistration and the registration.
-    """
-    cdef Break* br = break_at(w, broken)
-    cdef Region* region = &w.regions[r]
-    cdef Pin* pin
-    cdef int32_t i
-    cdef int64_t left = 0
-    if region.state != REGION_REVOKED or region.lease_break != broken:
-        return 0
-    for i in range(region.first, region.first + region.n):
-        pin = &w.pins[w.region_pins[i]]
-        if w.rows.op[br.row] == OP_TRUNCATE and pin.slot >= 0 and pin.file == br.file and br.lo < br.hi:
-            pin.live = max(0, min(pin.live, br.lo - pin.slot))
-        left += pin.live
-    region.lease_break = -1
-    if left == 0:
-        return 0                            # the file ends before it: the registration fails, and the MR stays gone
-    region.state = REGION_LIVE
-    for i in range(region.first, region.first + region.n):
-        take_pin(w, w.region_pins[i], False)
-    return shift(w, region.task, price(w.params.dereg, region.npages) + price(w.params.reg, region.npages))

@@ -12,8 +12,8 @@ from replay._ext.ops cimport OP_COLLAPSE, OP_PUNCH, OP_REFLINK, OP_TRUNCATE
 from replay._ext.decisions cimport ROLE_APP, ROLE_BREAKER, ROLE_KWORKER
 from replay._ext.outcomes cimport holder_of, stall
 from replay._ext.world cimport (
-    AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, HELD_WRITE, Heap, Task, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, WAIT_WRITTEN, World, clean, fetch,
-    held_to_write, matches, outlives,
+    AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, HELD_WRITE, Heap, Task, WAIT_LOCK, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, WAIT_WRITTEN, World,
+    clean, fetch, held_to_write, matches, outlives,
 )
 
 cdef int64_t FIRST_TIMER = <int64_t>1 << 40      # timers come behind all rows of their instant
@@ -257,6 +257,8 @@ cdef bint still_held(World* w, Task* t) noexcept nogil:
         return still_unwritten(w, t)
     if t.wait == WAIT_PAGES:
         return some_page_held(w, t)
+    if t.wait == WAIT_LOCK:
+        return True
     while t.watch < t.wait_hi:
         if outlives(w, arena[t.watch], t.wait_step):
             return True

@@ -62,6 +62,7 @@ cdef enum:                 # what a blocked task waits for
     WAIT_PAGES             # no page of a range matches `look`
     WAIT_PINS              # every pin of a list has dropped
     WAIT_WRITTEN           # every page of a list of runs was written: without a write pin for once, in order
+    WAIT_LOCK              # another task lets go of the file's inode lock
 
 cdef enum:                 # how a pin's pages are left when it drops
     DROP_CLEAN
@@ -73,6 +74,7 @@ cdef enum:                 # kinds of heap entries; a tie of times goes to rows,
     AT_ANSWER              # an owner answers a lease break
     AT_DEADLINE            # a lease break times out
     AT_REREGISTER
+    AT_UNLOCK              # an operation that others queue behind is through
 
 
 cdef struct Detail:        # what few rows have
@@ -126,6 +128,7 @@ cdef struct Params:
     int64_t expire
     int64_t interval
     int64_t reserve        # free blocks that the trace does not show
+    int64_t propagate
     Cost reg
     Cost dereg
     Cost dirty
@@ -183,6 +186,20 @@ cdef struct File:
     uint8_t dax
     uint8_t drops_late     # its pages leave the cache at cache_del rows
     uint8_t loose          # pages without a write pin may be dirty here though the recording shows no write of them
+
+
+cdef struct InodeLock:     # see inodelock.pyx
+    int64_t until          # when its owner lets go of it; INT64_MAX: not known yet
+    int32_t owner          # task, -1
+    int32_t queued         # tasks that wait for it
+    int32_t pin            # the pin that made the owner late, -1
+    uint8_t late           # a pin, shown or not, made the owner late
+    uint8_t passed         # the owner got it from another task and has yet to run
+
+
+cdef struct Queued:        # a row whose operation, as recorded, waited for the inode lock
+    int64_t row
+    int64_t dur            # -1: it went on beside the operation that should have held the lock
 
 
 cdef struct Task:
@@ -318,6 +335,9 @@ cdef struct World:
     Buffer arena           # int32_t
     int32_t* mark          # per region: the break that lists it, plus one
     int64_t* owner_ns      # per owner: scratch
+    # inode locks
+    InodeLock* locks       # per file; NULL unless delays propagate through them
+    Buffer queues          # Queued, in the order of rows
     # blocks
     Buffer holds           # Hold
     Buffer links           # Link
@@ -418,6 +438,14 @@ cdef inline void clean(World* w, int64_t slot) noexcept nogil:
     w.flags[slot] &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
     if held_to_write(w, slot):
         w.flags[slot] |= PAGE_CLEANED
+
+
+cdef inline Break* break_at(World* w, int64_t broken) noexcept nogil:
+    return &(<Break*>w.breaks.data)[broken]
+
+
+cdef inline int32_t listed(World* w, int64_t place) noexcept nogil:
+    return (<int32_t*>w.arena.data)[place]
 
 
 cdef inline bint outlives(World* w, int32_t p, int32_t step) noexcept nogil:

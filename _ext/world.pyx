@@ -4,8 +4,8 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 
-from replay._ext.decisions cimport N_METRICS
-from replay._ext.world cimport Buffer, File, N_BINS, Pin, Region, Slot, Task, World
+from replay._ext.decisions cimport N_METRICS, PROPAGATE_INODE
+from replay._ext.world cimport Buffer, File, InodeLock, N_BINS, Pin, Region, Slot, Task, World
 
 
 cdef int push(Buffer* buffer, const void* item, size_t size) except -1 nogil:
@@ -49,6 +49,8 @@ cdef int allocate(World* w) except -1 nogil:
     w.owner_ns = <int64_t*>zeros(w.n_owners, sizeof(int64_t))
     if w.n_reuses > 0:
         w.freed = <int32_t*>zeros(w.n_slots, sizeof(int32_t))
+    if w.params.propagate == PROPAGATE_INODE:
+        w.locks = <InodeLock*>zeros(w.n_files, sizeof(InodeLock))
     w.bins = <uint64_t*>zeros(N_METRICS * N_BINS, sizeof(uint64_t))
     return 0
 
@@ -68,6 +70,8 @@ cdef void release(World* w) noexcept nogil:
     free(w.heap.at)
     free(w.breaks.data)
     free(w.arena.data)
+    free(w.locks)
+    free(w.queues.data)
     free(w.holds.data)
     free(w.freed)
     free(w.links.data)

@@ -74,6 +74,9 @@ def run(
     context: typer.Context,
     policy: PoliciesOption = None,
     param: ParamsOption = None,
+    propagate: Annotated[
+        str | None, typer.Option("--propagate", metavar="task|inode", help="Whom a delay moves; inode: also who queues for the inode lock.")
+    ] = None,
     trace: TraceOption = None,
     policy_file: PolicyFileOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Threads; default: one per CPU.")] = None,
@@ -88,7 +91,8 @@ def run(
     from replay.commands import RunRequest
     from replay.commands import run as command
 
-    wanted = RunRequest(store_path(context, store), policy or (), param or (), trace, jobs, policy_file)
+    params = [*(param or ()), *([f"propagate={propagate}"] if propagate is not None else ())]
+    wanted = RunRequest(store_path(context, store), policy or (), params, trace, jobs, policy_file)
     command(wanted, form.value, output)
 
 

@@ -106,6 +106,12 @@ PARAMS = (
         "soft-RoCE shows remote accesses, hardware does not",
         "recorded: as the trace shows, and where it shows none as with always: each MR may be written at any time while it lives.",
     ),
+    _choice(
+        "propagate",
+        "task inode",
+        "i_rwsem, which truncate, punch, collapse, reflink and fallocate hold",
+        "Whose clock a delayed operation moves: its task's, or also those of tasks that queue for the file's inode lock.",
+    ),
 )
 
 BY_NAME = {param.name: param for param in PARAMS}
@@ -140,6 +146,12 @@ def parse_assignments(given: Iterable[str]) -> dict[str, str]:
 def show_params(values: Mapping[str, Value]) -> dict[str, str]:
     """The canonical texts, in the order of PARAMS."""
     return {param.name: param.show(values[param.name]) for param in PARAMS}
+
+
+def show_changed(values: Mapping[str, Value]) -> dict[str, str]:
+    """The same without those that have their default."""
+    defaults = show_params(parse_params({}))
+    return {name: text for name, text in show_params(values).items() if text != defaults[name]}
 
 
 def numbers(values: Mapping[str, Value], order: Iterable[str]) -> list[int]:

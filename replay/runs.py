@@ -1,6 +1,7 @@
 """Runs: one trace replayed under policies, all over the same columns, and the outcome stored.
 
-A run's id comes from trace, policy, parameters and the engine's version: asking again finds the answer.
+A run's id comes from trace, policy, parameters and the engine's version: asking again finds the answer. Parameters at their
+default leave no trace in it, so that one more parameter gives no run another id.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from replay._ext.engine import DECISIONS, ENGINE_VERSION, PARAMS, replay
 from replay.columns import Recorded, read_recorded
 from replay.outcomes import RunName, conflicts_table, outcome_tables
-from replay.params import Value, numbers, parse_params, show_params
+from replay.params import Value, numbers, parse_params, show_changed, show_params
 from replay.parquet import ROW_GROUP_ROWS, open_writer, write_table
 from replay.policies import BUILTIN, Policy, find_policy
 from replay.progress import Progress
@@ -67,7 +68,7 @@ class _Question:
 
 def _ask(trace: str, policy: Policy, given: Mapping[str, str]) -> _Question:
     values = parse_params({**dict(policy.params), **given})
-    texts = (json.dumps(show_params(values)), json.dumps(policy.decisions()))
+    texts = (json.dumps(show_changed(values)), json.dumps(policy.decisions()))
     run_id = content_id("runs", trace, policy.name, *texts, ENGINE_VERSION)
     return _Question(RunName(run_id, policy.name, trace), policy, values)
 

@@ -87,6 +87,15 @@ def test_same_run_is_made_once(filled: Shell) -> None:
     assert "1 of 1 runs were in the store already" in again.err
 
 
+def test_whom_a_delay_reaches_is_part_of_the_question(filled: Shell) -> None:
+    before = filled.tree()
+    assert "1 of 1 runs were in the store already" in filled("run", "--policy", "hold-off", "--propagate", "task").err
+    assert filled.tree() == before
+    (row,) = json.loads(filled("run", "--policy", "hold-off", "--propagate", "inode", "--format", "json").out)
+    asked = f"select params->>'propagate' as propagate from runs where run = '{row['run']}'"
+    assert json.loads(filled("sql", asked, "--format", "json").out) == [{"propagate": "inode"}]
+
+
 def test_one_bad_file_does_not_spoil_the_others(shell: Shell, tmp_path: Path) -> None:
     bad = tmp_path / "bad.dat"
     bad.write_text("this is no trace\n")
@@ -152,6 +161,7 @@ def test_empty_directories_and_pipes_are_refused(shell: Shell, tmp_path: Path) -
         (["run", "--param", "lease.ap=5ms"], 2, "did you mean lease.app?"),
         (["run", "--param", "lease.app=5"], 2, "lease.app"),
         (["run", "--param", "lease.app"], 2, "NAME=VALUE"),
+        (["run", "--propagate", "file"], 2, "not one of task, inode"),
         (["run", "--trace", "other.jsonl"], 2, "no trace 'other.jsonl'"),
         (["run", "--trace", ""], 2, "no trace ''"),
         (["report", "--trace", ""], 2, "no trace ''"),

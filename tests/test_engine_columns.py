@@ -54,6 +54,7 @@ def test_choices_and_outcomes_are_numbered_as_they_are_named() -> None:
         ("REREGISTER_", BY_NAME["lease.reregister"].choices),
         ("REVOKE_", BY_NAME["hw.revoke"].choices),
         ("ACTIVITY_", BY_NAME["remote.activity"].choices),
+        ("PROPAGATE_", BY_NAME["propagate"].choices),
         ("", outcomes.CLASSES),
         ("", [*outcomes.METRICS, "n_metrics"]),
         ("REFUSED_", ["dax", "shared_file", "unrevocable", "not_allocated", "not_refused"]),

@@ -148,6 +148,17 @@ def test_an_mr_in_two_halves_is_the_same_to_every_page(rng: Random, name: str) -
     }
 
 
+@FEW
+@given(rng=RANDOM, name=st.sampled_from(POLICIES))
+def test_a_delay_that_nobody_has_reaches_nobody(rng: Random, name: str) -> None:
+    """Operations that queue for an inode as they did in the recording change nothing."""
+    events = [event for event in scenario(rng, 30) if event["op"] not in ("layout_wait", "lease_break")]
+    policy = policy_of(name)
+    alone = answer(events, policy, NO_CLOCK)
+    assume(not alone["stalls"])
+    assert answer(events, policy, {**NO_CLOCK, "propagate": "inode"}) == alone
+
+
 def at_risk(found: Answer) -> int:
     """Page events that left the disk without what the device wrote."""
     return sum(n for name, n in pages(found).items() if name in ("wb_while_pinned", "torn_snapshot", "fsync_misses_pinned"))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.errors import UsageError
-from replay.params import BY_NAME, PARAMS, numbers, parse_assignments, parse_params, show_params
+from replay.params import BY_NAME, PARAMS, numbers, parse_assignments, parse_params, show_changed, show_params
 from replay.units import MAX_DURATION_NS, Cost, format_cost, format_duration, parse_cost, parse_duration
 
 
@@ -82,6 +82,13 @@ def test_defaults() -> None:
 def test_the_same_value_shows_the_same() -> None:
     assert show_params(parse_params({"lease.app": "1000us"})) == show_params(parse_params({"lease.app": "1ms"}))
     assert show_params(parse_params({}))["mr.reg"] == "50us+375ns/page"
+
+
+def test_what_was_changed_shows_without_the_defaults() -> None:
+    assert show_changed(parse_params({"lease.app": "1000us", "mr.reg": "0", "hw.revoke": "device"})) == {
+        "hw.revoke": "device",
+        "mr.reg": "0",
+    }
 
 
 @pytest.mark.parametrize(

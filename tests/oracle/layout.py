@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from oracle.device import invalidate
+from oracle.inodelock import acquire, keep, keep_longer
 from oracle.lease import break_leases, reregister_after
 from oracle.pinning import leave_file
 from oracle.state import FOREVER, Event, Operation, Page, Task, World
@@ -21,6 +22,25 @@ def extent(event: Event) -> tuple[int, int | None]:
 
 def in_range(world: World, event: Event) -> list[Page]:
     return world.here(event["file"], *extent(event))
+
+
+def locked(world: World, task: Task, event: Event, again: bool) -> None:
+    """An operation that has the inode to itself."""
+    how = acquire(world, task, event, again)
+    if how == "queues":
+        return
+    if event["op"] == "fallocate":
+        fill(world, event)
+    else:
+        layout(world, task, event, again and how == "has")
+    keep(world, task, event)
+
+
+def fill(world: World, event: Event) -> None:
+    """Places get blocks."""
+    if "index" in event:
+        length = event.get("npages") or event.get("nblocks") or 1
+        world.holes -= {(event["file"], event["index"] + n) for n in range(length)}
 
 
 def layout(world: World, task: Task, event: Event, again: bool) -> None:
@@ -175,6 +195,8 @@ def recorded_wait(world: World, task: Task, event: Event) -> None:
         world.conflict("layout_break", event["file"], npages or 1)
         op = operation.event["op"] if inside and operation is not None else "layout_wait"
         world.stalls.append((op, max(0, world.end - world.now) if is_open else dur, is_open))
+        if inside:
+            keep_longer(world, task, None if is_open else dur)
     elif dur > 0:
         task.recorded_wait += dur
         task.recorded_wait_end = event["ts"] + dur

@@ -144,21 +144,27 @@ def deadline(world: World, br: Break) -> None:
 
 def kill(world: World, br: Break, owner: int) -> None:
     """The process dies: its pins drop, its regions are gone, and none of its threads does anything any more."""
+    from oracle.inodelock import leave_queue, pass_on
+
     for pin in br.pins:
         if pin.pages and pin.tgid == owner:
             world.conflict("killed", br.event["file"], pin.npages)
     world.costs["killed_tasks"] += 1
     for task in world.tasks.values():
         if task.tgid == owner:
+            leave_queue(world, task)
             world.end_stall(task)
             task.wait = None
-            task.dead = True
+            task.dead = task.killed = True
     for region in world.regions:
         if region.tgid == owner and region.state == "live":
             revoke(world, br, region, "timeout_kill", for_good=True)
     for pin in {pin for page in world.every_page for pin in page.pins}:
         if pin.tgid == owner:
             drop_pin(world, pin, "clean")
+    for lock in world.locks.values():
+        if lock.queue and lock.owner.killed:
+            pass_on(world, lock)
 
 
 def give_up_lease(world: World, task: Task, event: Event) -> None:

@@ -7,15 +7,14 @@ from typing import Any
 
 from oracle.admit import refusal, refuse
 from oracle.device import map_all, remote
-from oracle.layout import block_alloc, cache_del, layout, reclaim, recorded_wait
+from oracle.inodelock import LOCKING, leave_queue, recorded_queues
+from oracle.layout import block_alloc, cache_del, fill, locked, reclaim, recorded_wait
 from oracle.lease import give_up_lease
 from oracle.pinning import cpu_write, drop_pin, take_pin, unmap
 from oracle.state import Event, Pin, Region, Task, World
 from oracle.writeback import fsync, writeback
 from replay.params import Value
 from replay.policies import Policy
-
-LAYOUT = ("truncate", "punch", "collapse", "reflink")
 
 
 class Oracle:
@@ -36,10 +35,12 @@ class Oracle:
         self.owner_of_block: dict[Any, Any] = {}
         self.last_owner: dict[Any, Any] = {}
         world.reserve = world.ns("free.reserve")
+        queued = recorded_queues(events)
         for number, event in enumerate(events):
             tid = event.get("tid") or 0
             task = world.tasks.setdefault(tid, Task(tid, event.get("tgid") or tid))
-            task.events.append({**event, "order": number, "means": self.meant(event, number), "reuses": self.reused(event)})
+            told = {"order": number, "means": self.meant(event, number), "reuses": self.reused(event), "queued": queued.get(number, 0)}
+            task.events.append({**event, **told})
         self.regions: dict[int, Region] = {}
         self.short_pins: dict[int, Pin] = {}
 
@@ -137,6 +138,7 @@ class Oracle:
         world = self.world
         world.over = True
         for task in world.tasks.values():
+            leave_queue(world, task)
             if task.wait is not None and task.stalled_since is not None and not task.dead:
                 world.stalls.append((task.stalled_in, max(0, world.end - task.stalled_since), True))
                 task.stalled_since = None
@@ -153,7 +155,7 @@ class Oracle:
     def handle(self, task: Task, event: Event, again: bool) -> None:
         """One recorded event; `again`: it slept meanwhile."""
         world, op = self.world, event["op"]
-        if again and op not in LAYOUT:
+        if again and op not in LOCKING:
             return  # writeback is done once nothing holds it up
         if op == "mr_reg":
             self.register(task, event)
@@ -172,14 +174,13 @@ class Oracle:
             writeback(world, task, event)
         elif op == "fsync":
             fsync(world, task, event)
-        elif op in LAYOUT:
-            layout(world, task, event, again)
-        elif op in ("cache_add", "fallocate", "block_alloc"):
-            if "index" in event:
-                length = event.get("npages") or event.get("nblocks") or 1
-                world.holes -= {(event["file"], event["index"] + n) for n in range(length)}
-            if op == "block_alloc":
-                block_alloc(world, event)
+        elif op in LOCKING:
+            locked(world, task, event, again)
+        elif op == "cache_add":
+            fill(world, event)
+        elif op == "block_alloc":
+            fill(world, event)
+            block_alloc(world, event)
         elif op == "cache_del":
             cache_del(world, task, event)
         elif op == "fork":

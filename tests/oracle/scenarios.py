@@ -34,6 +34,7 @@ SETTINGS: tuple[dict[str, tuple[str, ...]], ...] = (
         "writeback.expire": ("30s", "10ms"),
         "writeback.interval": ("5s", "0", "4ms"),
         "remote.activity": ("recorded", "always"),
+        "propagate": ("task", "inode"),
     },
 )
 
@@ -182,6 +183,8 @@ class Scenario:
         if op == "truncate":
             del made[0]["npages"]
         begin = self.ms
+        if rng.random() < 0.3:
+            made.append(self.contender(place["file"], tid))
         if rng.random() < 0.2:
             waited = rng.choice(("layout_wait", "lease_break"))
             made.append(at(self.moment(), waited, tid, file=place["file"], index=place["index"], npages=1, dur=MS))
@@ -193,6 +196,16 @@ class Scenario:
             made += self.alloc() if rng.random() < 0.5 else []
         made[0]["dur"] = self.duration(begin)
         return made
+
+    def contender(self, file: str, other: int) -> Event:
+        """An operation that begins while another has the inode's lock, and ends behind it, or beside it."""
+        rng = self.rng
+        tid = rng.choice([tid for tid in OTHERS if tid != other])
+        event = at(self.moment(), rng.choice(("truncate", "punch", "reflink", "fallocate")), tid, **{**self.place(), "file": file})
+        if event["op"] == "truncate":
+            del event["npages"]
+        event["dur"] = rng.choice((0, 2 * MS, 50 * MS, 50 * MS, 2000 * MS, None))
+        return event
 
     def alloc(self) -> list[Event]:
         """Blocks for a place, often ones that were freed."""
@@ -226,4 +239,4 @@ class Scenario:
         return [at(self.moment(), self.rng.choice(("cache_add", "cache_add", "cache_del")), self.rng.choice((2, 20)), **self.place())]
 
     def fill(self) -> list[Event]:
-        return [at(self.moment(), "fallocate", self.pick(OTHERS), dur=0, **self.place())]
+        return [at(self.moment(), "fallocate", self.pick(OTHERS), dur=self.rng.choice((0, 0, MS)), **self.place())]

@@ -110,6 +110,7 @@ class Task:
     stalled_since: int | None = None
     stalled_in: str = ""
     dead: bool = False
+    killed: bool = False
 
 
 @dataclass(eq=False)
@@ -140,6 +141,7 @@ class World:
     dax: set[str] = field(default_factory=set)
     holes: set[tuple[str, int]] = field(default_factory=set)
     shared: set[tuple[str, int]] = field(default_factory=set)
+    locks: dict[str, Any] = field(default_factory=dict)  # InodeLock by file
     freed: dict[tuple[str, int], Page] = field(default_factory=dict)  # the latest page there that was freed while pinned
     reserve: int = 0  # free blocks that the trace does not show
     timers: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
