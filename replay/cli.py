@@ -126,7 +126,7 @@ def report(
             raise UsageError("--html compares the policies on a page of its own", hint="it goes with --policy and --trace only")
         from replay.htmlreport import write_page
 
-        write_page(_store_path(context, store), trace, policy, html)
+        write_page(store_path(context, store), trace, policy, html)
         return
     from replay.reporting import list_reports
     from replay.reporting import report as command
