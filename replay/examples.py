@@ -39,6 +39,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("Is the replay right about this trace", "replay validate --trace trace.dat"),
         ("Where it differs from the recorded kernel", "replay validate --misses"),
     ),
+    "record": (
+        ("Record a workload as root, from its start to its end", "replay record -o trace.dat -- ./workload"),
+        ("Record the whole system for a minute", "replay record -a -d 60"),
+        ("The commands that would do it, to be read or run elsewhere", "replay record --dry-run -- ./workload"),
+    ),
 }
 
 

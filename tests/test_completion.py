@@ -38,7 +38,7 @@ def offered(*words: str, store: Path | None = None) -> list[str]:
 
 
 def test_commands_and_options() -> None:
-    assert offered("r") == ["run", "report"]
+    assert offered("ru") == ["run"]
     assert "--policy-file" in offered("run", "--p")
     assert offered("sql", "--format", "p") == ["parquet"]
 
@@ -59,7 +59,7 @@ def test_parameters_come_with_a_value() -> None:
 
 def test_reports() -> None:
     assert offered("report", "") == reports.names()
-    assert offered("report", "sta") == ["stalls"]
+    assert offered("report", "wast") == ["wasted-writeback"]
 
 
 def test_traces_and_policies_of_the_store(store: Path) -> None:
