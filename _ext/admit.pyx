@@ -2,14 +2,16 @@
 
 An MR is decided at its mr_reg row (or at its first pin, where the trace begins later), any other long-term pin at its own
 row. Short-term pins are always let in. One offending range refuses the whole MR; the rows then tell the ranges of the
-files that offend. Rules are tried in the order of the REFUSED_ numbers, as the kernel checks the mapping's kind first.
+files that offend. Rules are tried in the order of the REFUSED_ numbers, as the kernel checks the mapping's kind first; before
+all of them the context must be there, in which to register (REFUSED_TORN_DOWN, see lease.fail_io).
 """
 
 from libc.stdint cimport int32_t, int64_t
 
 from replay._ext.decisions cimport (
     ADMIT_NEED_ALLOCATED, ADMIT_NO_PIN, ADMIT_REFUSE_DAX, ADMIT_REFUSE_SHARED_FILE, ADMIT_REFUSE_UNREVOCABLE, NOT_REFUSED,
-    PIN_REFUSED, REFUSED_DAX, REFUSED_NOT_ALLOCATED, REFUSED_PAGES, REFUSED_SHARED_FILE, REFUSED_UNREVOCABLE, REVOKE_NONE,
+    PIN_REFUSED, REFUSED_DAX, REFUSED_NOT_ALLOCATED, REFUSED_PAGES, REFUSED_SHARED_FILE, REFUSED_TORN_DOWN, REFUSED_UNREVOCABLE,
+    REVOKE_NONE,
 )
 from replay._ext.device cimport map_pin, unmap_pin
 from replay._ext.outcomes cimport RefusalRow, charge, conflict, index_of
@@ -70,15 +72,17 @@ cdef int refuse(World* w, int32_t row, int32_t p, int reason) except -1 nogil:
 
 cdef int refused_as_recorded(World* w, int32_t row) except -1 nogil:
     """A registration that the recorded kernel refused pinned nothing. Under a policy that refuses it too, it counts as refused."""
-    cdef int32_t file = w.rows.file[row]
+    cdef int32_t file = w.rows.file[row], r = w.rows.subject[row]
     cdef int reason
     cdef Detail told = detail_of(&w.rows, row)
     if file < 0 or told.index < 0 or told.npages <= 0:
         return 0
     reason = reason_by_file(w, file, (w.rows.flags[row] & ROW_WRITE) != 0)
+    if r >= 0 and w.regions[r].torn_down:
+        reason = REFUSED_TORN_DOWN
     if reason == NOT_REFUSED:
         return 0
-    return refuse_range(w, row, reason, file, told.index, told.npages, -1, w.rows.subject[row])
+    return refuse_range(w, row, reason, file, told.index, told.npages, -1, r)
 
 
 cdef int admit(World* w, int32_t row, int32_t r) except -1 nogil:
@@ -88,10 +92,10 @@ cdef int admit(World* w, int32_t row, int32_t r) except -1 nogil:
     cdef int reason
     if region.state != REGION_NEW:
         return region.state == REGION_LIVE
-    region.state = REGION_LIVE
+    region.state = REGION_REFUSED if region.torn_down else REGION_LIVE
     for i in range(region.first, region.first + region.n):
-        reason = reason_against(w, &w.pins[w.region_pins[i]])
-        if reason != NOT_REFUSED:
+        reason = REFUSED_TORN_DOWN if region.torn_down else reason_against(w, &w.pins[w.region_pins[i]])
+        if reason != NOT_REFUSED and w.pins[w.region_pins[i]].slot >= 0:
             region.state = REGION_REFUSED
             refuse(w, row, w.region_pins[i], reason)
     return region.state == REGION_LIVE

@@ -106,6 +106,7 @@ cdef enum:                 # why a pin was refused
     REFUSED_SHARED_FILE
     REFUSED_UNREVOCABLE
     REFUSED_NOT_ALLOCATED
+    REFUSED_TORN_DOWN
     NOT_REFUSED
 
 cdef enum:                 # why an MR was revoked

@@ -27,7 +27,7 @@ from replay._ext.world cimport (
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
-ENGINE_VERSION = "6"
+ENGINE_VERSION = "7"
 
 # The order in which replay() takes a policy's choices and parameters.
 DECISIONS = ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "free")

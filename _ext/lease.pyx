@@ -23,7 +23,7 @@ from replay._ext.pages cimport drop_pin
 from replay._ext.reregister cimport reregister_at
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, PAGE_DIRTY, Pin,
-    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Task, World, break_at, listed, matches, outlives, price, push,
+    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Task, World, break_at, detail_of, listed, matches, outlives, price, push,
 )
 
 
@@ -133,9 +133,19 @@ cdef int break_leases(World* w, int32_t row, int64_t lo, int64_t hi) except -1 n
     list_pins(w, &br)
     task.lease_break = <int32_t>w.breaks.n
     push(&w.breaks, &br, sizeof(br))
-    report(w, LEASE_BREAK, w.rows.op[row], br.file, lo, hi, HELD_LONG, br.task)
+    report_break(w, LEASE_BREAK, &br)
     set_timers(w, &br, task.lease_break)
     return wait_pins(w, row, br.file, br.pins_at, br.n_pins, lo, hi, w.rows.op[row])
+
+
+cdef int report_break(World* w, int cls, Break* br) except -1 nogil:
+    """The pinned pages in the operation's range. The file's lease may be broken without any: a row of no page says so."""
+    cdef int op = w.rows.op[br.row]
+    cdef int64_t index
+    if report(w, cls, op, br.file, br.lo, br.hi, HELD_LONG, br.task) > 0:
+        return 0
+    index = index_of(w, br.lo) if br.lo < br.hi else detail_of(&w.rows, br.row).index
+    return conflict(w, cls, op, br.file, index, 0, listed(w, br.pins_at), -1, br.task)
 
 
 cdef int set_timers(World* w, Break* br, int32_t broken) except -1 nogil:
@@ -267,7 +277,7 @@ cdef int on_deadline(World* w, int32_t broken) except -1 nogil:
     cdef int op = w.rows.op[br.row]
     if not unanswered(w, br):
         return 0
-    report(w, LEASE_BREAK_TIMEOUT, op, br.file, br.lo, br.hi, HELD_LONG, br.task)
+    report_break(w, LEASE_BREAK_TIMEOUT, br)
     if w.params.revoke != REVOKE_NONE and w.params.on_timeout == TIMEOUT_FAIL_IO:
         return fail_io(w, broken)
     if w.params.revoke != REVOKE_NONE and w.params.on_timeout == TIMEOUT_KILL:
@@ -277,7 +287,8 @@ cdef int on_deadline(World* w, int32_t broken) except -1 nogil:
 
 
 cdef int fail_io(World* w, int32_t broken) except -1 nogil:
-    """The driver disassociates the contexts of those who did not answer: all their MRs are gone for good."""
+    """The driver disassociates the contexts of those who did not answer: all their MRs are gone for good, none that was revoked
+    comes back, and none can be registered any more."""
     cdef Break* br = break_at(w, broken)
     cdef int64_t i
     cdef int32_t r, holder
@@ -286,9 +297,12 @@ cdef int fail_io(World* w, int32_t broken) except -1 nogil:
         if w.regions[holder].state != REGION_LIVE:
             continue
         for r in range(w.n_regions):
-            if (w.regions[r].state == REGION_LIVE and w.regions[r].owner == w.regions[holder].owner
-                    and w.regions[r].device == w.regions[holder].device):
-                revoke(w, r, broken, REVOKED_FAIL_IO, True)
+            if w.regions[r].owner == w.regions[holder].owner and w.regions[r].device == w.regions[holder].device:
+                w.regions[r].torn_down = True
+                if w.regions[r].state == REGION_LIVE:
+                    revoke(w, r, broken, REVOKED_FAIL_IO, True)
+                elif w.regions[r].state == REGION_REVOKED:
+                    w.regions[r].lease_break = -1
     return 0
 
 

@@ -175,6 +175,7 @@ cdef struct Region:        # an MR, or a long-term pin that belongs to none
     int32_t lease_break    # the break that revoked it, -1: revoked for good
     uint8_t write
     uint8_t state
+    uint8_t torn_down      # its context is gone: nothing is registered in it any more
 
 
 cdef struct File:

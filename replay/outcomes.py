@@ -62,7 +62,7 @@ METRICS = {
 INTEGRALS = frozenset({"unreclaimable_page_seconds", "held_block_seconds"})
 OPS = (*schema.OPS, "evict", "writeback")
 ROLES = ("app", "kworker", "breaker", "remote")
-REFUSED = (("refuse_dax", -95), ("refuse_shared_file", -14), ("refuse_unrevocable", -95), ("need_allocated", -22))
+REFUSED = (("refuse_dax", -95), ("refuse_shared_file", -14), ("refuse_unrevocable", -95), ("need_allocated", -22), ("torn_down", -5))
 REVOKED = ("lease_break", "collateral", "timeout_fail_io", "timeout_kill")
 
 

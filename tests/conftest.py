@@ -47,11 +47,11 @@ class Outcome:
 
     @property
     def pages(self) -> dict[str, int]:
-        """Pages by conflict class; classes without a row are absent."""
+        """Pages by conflict class; classes without any are absent."""
         pages: Counter[str] = Counter()
         for row in self.rows("conflicts"):
             pages[row["class"]] += row["npages"]
-        return dict(pages)
+        return {name: npages for name, npages in pages.items() if npages}
 
     @property
     def stalls(self) -> list[tuple[str, int, bool]]:

@@ -57,14 +57,14 @@ def test_choices_and_outcomes_are_numbered_as_they_are_named() -> None:
         ("PROPAGATE_", BY_NAME["propagate"].choices),
         ("", outcomes.CLASSES),
         ("", [*outcomes.METRICS, "n_metrics"]),
-        ("REFUSED_", ["dax", "shared_file", "unrevocable", "not_allocated", "not_refused"]),
+        ("REFUSED_", ["dax", "shared_file", "unrevocable", "not_allocated", "torn_down", "not_refused"]),
         ("REVOKED_", ["lease_break", "collateral", "fail_io", "kill"]),
         ("ROLE_", outcomes.ROLES),
     ]
     assert [[name.removeprefix(prefix).lower() for name in names] for names, (prefix, _) in zip(found, expected, strict=True)] == [
         list(names) for _, names in expected
     ]
-    assert len(outcomes.REFUSED) == 4
+    assert len(outcomes.REFUSED) == 5
     assert len(outcomes.REVOKED) == 4
 
 

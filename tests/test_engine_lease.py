@@ -41,6 +41,28 @@ def test_a_break_of_an_unpinned_range_still_breaks_the_inodes_lease(replay_event
     assert replay_events(events, "lease", {"lease.scope": "range"}).stalls == []
 
 
+def test_a_break_without_a_pinned_page_in_its_range_is_a_row_of_no_page(replay_events: Any) -> None:
+    # So is its time-out, and reports that count breaks count both.
+    events = [mr_reg(0, 1, 0, 4), truncate(5, 10), mr_dereg(100, 1)]
+    outcome = replay_events(events, "lease", {"lease.app": "1s", "lease.break_time": "10ms"})
+    rows = outcome.rows("conflicts")
+    assert [(row["class"], row["ts"], row["index"], row["npages"], row["mr"], row["victim_tid"]) for row in rows] == [
+        ("lease_break", 5 * MS, 10, 0, 0, 20),
+        ("lease_break_timeout", 15 * MS, 10, 0, 0, 20),
+    ]
+
+
+def test_a_context_that_was_torn_down_registers_nothing_any_more(replay_events: Any) -> None:
+    # MR 1 goes at 25 ms. MR 2 is the same context's, MR 3 another device's, MR 4 another process's.
+    events = [
+        *(mr_reg(0, 1, 0, 4), punch(5, 2, 2), mr_reg(30, 2, 10, 3), mr_reg(31, 3, 20, 2, device="mlx5_1"), mr_reg(32, 4, 30, 1, tid=30)),
+        *(at(40, "reclaim", 2, index=0, npages=40), mr_dereg(50, 1), END),
+    ]
+    outcome = replay_events(events, "lease", {"lease.app": "1s", "lease.break_time": "20ms", "lease.on_timeout": "fail_io"})
+    assert [(row["reason"], row["errno"], row["mr"], row["npages"]) for row in outcome.rows("refusals")] == [("torn_down", -5, 1, 3)]
+    assert (outcome.pages["pin_refused"], outcome.pages["unmap_refused"]) == (3, 3)
+
+
 def test_pins_that_drop_by_themselves_end_a_break(replay_events: Any) -> None:
     events = [mr_reg(0, 1, 0, 4), punch(5, 0, 2), mr_dereg(8, 1), END]
     outcome = replay_events(events, "lease", {"lease.app": "50ms"})

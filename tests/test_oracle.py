@@ -79,7 +79,7 @@ def test_no_pins_no_rows(rng: Random, name: str) -> None:
     """But for waits that the recorded kernel had: they are evidence of pins that no probe showed."""
     events = [event for event in scenario(rng, 30) if "mr" not in event and "pin" not in event and event["op"] != "layout_wait"]
     found = answer(events, policy_of(name), some_settings(rng))
-    assert found == {"conflicts": {}, "stalls": [], "refusals": {}, "revocations": {}, "costs": {}}
+    assert found == {"conflicts": {}, "breaks of no page": {}, "stalls": [], "refusals": {}, "revocations": {}, "costs": {}}
 
 
 @FEW

@@ -38,6 +38,7 @@ def engine_answer(trace: Recorded, policy: Policy, params: Mapping[str, str]) ->
     conflicts, refusals = (outcome[name] for name in ("conflicts", "refusals"))
     return {
         "conflicts": _pages(trace, tuple(CLASSES), conflicts["class"], conflicts),
+        "breaks of no page": _empty(trace, conflicts),
         "stalls": sorted(
             (OPS[op], dur, unbounded != 0)
             for op, dur, unbounded in zip(*(outcome["stalls"][name].tolist() for name in ("op", "dur", "unbounded")), strict=True)
@@ -52,7 +53,13 @@ def _pages(trace: Recorded, words: Sequence[str], codes: Any, rows: Mapping[str,
     pages: Counter[tuple[str, str]] = Counter()
     for code, file, npages in zip(codes.tolist(), rows["file"].tolist(), rows["npages"].tolist(), strict=True):
         pages[words[code], trace.files[file] if file >= 0 else ""] += npages
-    return dict(pages)
+    return {key: total for key, total in pages.items() if total}
+
+
+def _empty(trace: Recorded, conflicts: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+    classes, files = conflicts["class"].tolist(), conflicts["file"].tolist()
+    rows = zip(classes, files, conflicts["npages"].tolist(), strict=True)
+    return dict(Counter((tuple(CLASSES)[code], trace.files[file]) for code, file, npages in rows if not npages))
 
 
 def _costs(totals: Sequence[int]) -> dict[str, float]:
@@ -64,6 +71,7 @@ def oracle_answer(events: Sequence[Event], policy: Policy, params: Mapping[str, 
     world = Oracle(list(events), policy, parse_params({**dict(policy.params), **params})).run()
     return {
         "conflicts": dict(world.conflicts),
+        "breaks of no page": dict(world.empty),
         "stalls": sorted(world.stalls),
         "refusals": dict(world.refusals),
         "revocations": dict(world.revocations),

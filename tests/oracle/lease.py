@@ -26,6 +26,14 @@ def long_pinned(world: World, br: Break) -> list[Page]:
     return [page for page in world.here(br.event["file"], br.first, br.end - br.first) if page.long_pins()]
 
 
+def report_break(world: World, br: Break, name: str) -> None:
+    """In pinned pages of the range. A lease may be broken without any: then it is worth a row all the same."""
+    pages = len(long_pinned(world, br))
+    world.conflict(name, br.event["file"], pages)
+    if not pages:
+        world.empty[name, br.event["file"]] += 1
+
+
 def break_leases(world: World, task: Task, event: Event) -> bool:
     """Break the leases that the operation meets; True if its task has to wait."""
     from oracle.layout import extent
@@ -46,7 +54,7 @@ def break_leases(world: World, task: Task, event: Event) -> bool:
         return False
     br.company = [region for region in world.regions if region not in br.holders and goes_with(world, region, br.holders)]
     operation.breaks.append(br)
-    world.conflict("lease_break", event["file"], len(long_pinned(world, br)))
+    report_break(world, br, "lease_break")
     set_timers(world, br)
     world.sleep(task, event, event["op"], lambda: not any(pin.pages for pin in br.pins))
     return True
@@ -125,7 +133,7 @@ def deadline(world: World, br: Break) -> None:
     if br.op_done is not None or br.task.wait is None or br.task.wait.event is not br.event or not unanswered:
         return
     pinned = long_pinned(world, br)
-    world.conflict("lease_break_timeout", br.event["file"], len(pinned))
+    report_break(world, br, "lease_break_timeout")
     action = world.params["lease.on_timeout"] if world.params["hw.revoke"] != "none" else "wait"
     if action == "wait":  # the lease is gone, the pins are not
         world.conflict("lease_zombie", br.event["file"], len(pinned))
@@ -137,9 +145,18 @@ def deadline(world: World, br: Break) -> None:
         if action == "kill":
             kill(world, br, holder.tgid)
         else:
-            for region in world.regions:
-                if region.state == "live" and (region.tgid, region.device) == (holder.tgid, holder.device):
-                    revoke(world, br, region, "timeout_fail_io", for_good=True)
+            tear_down(world, br, holder)
+
+
+def tear_down(world: World, br: Break, holder: Region) -> None:
+    """The holder's context goes with all that is registered in it. Nothing comes back, and nothing new is let in."""
+    world.torn_down.add((holder.tgid, holder.device))
+    for region in world.regions:
+        if (region.tgid, region.device) == (holder.tgid, holder.device):
+            if region.state == "live":
+                revoke(world, br, region, "timeout_fail_io", for_good=True)
+            else:
+                region.revoked_by = None
 
 
 def kill(world: World, br: Break, owner: int) -> None:

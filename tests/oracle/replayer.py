@@ -208,6 +208,8 @@ class Oracle:
         region = self.new_region(task, event, event.get("device"))
         self.regions[event["means"]] = region
         reason = refusal(world, region.file, region.index, region.npages, region.write, by_place=not recorded_refusal)
+        if (region.tgid, region.device) in world.torn_down:
+            reason = "torn_down"
         if reason:
             refuse(world, reason, region.file, region.npages)
         if recorded_refusal:

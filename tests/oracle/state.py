@@ -146,7 +146,9 @@ class World:
     reserve: int = 0  # free blocks that the trace does not show
     timers: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
     timers_made: int = 0
+    torn_down: set[tuple[int, Any]] = field(default_factory=set)  # contexts (process, device) that a time-out took away
     conflicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    empty: Counter[tuple[str, str]] = field(default_factory=Counter)  # breaks that met no pinned page
     stalls: list[tuple[str, int, bool]] = field(default_factory=list)
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
     revocations: Counter[str] = field(default_factory=Counter)
