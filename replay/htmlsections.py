@@ -9,6 +9,7 @@ from typing import Any
 from replay.htmldata import Findings, label
 from replay.htmlfigures import Drawing, Line, data, figure, legend, listed
 from replay.htmlmarkup import Html, el, join
+from replay.htmlovertime import conflicts_over_time, costs_over_time, who_hurts_whom
 from replay.htmltables import heads_of, report_sections, table
 from replay.humane import duration, number
 from replay.reports import parts
@@ -81,4 +82,7 @@ def _stalls_in_words(found: Findings) -> str:
 SECTIONS: tuple[Section, ...] = (
     Section("policies", "What each policy costs", _headline),
     Section("stalls", "Waiting", _stalls),
+    Section("conflicts", "Conflicts over time", conflicts_over_time),
+    Section("culprits", "Who hurts whom", who_hurts_whom),
+    Section("costs", "Costs over time", costs_over_time),
 )
