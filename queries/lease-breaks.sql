@@ -7,9 +7,10 @@
 -- Source: Ira Weiny, in the topic's first mail: "what happens should a lease be revoked which a user does not respond to".
 -- Parameter trace VARCHAR = NULL: only runs on this trace.
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
--- Needs run lease: only policies that break leases have an answer. More lines: replay run --policy lease --param lease.app=60s,
---   and the same with lease.break_time and lease.on_timeout=wait, fail_io or kill.
--- Tables: conflicts stalls costs runs _runs
+-- Needs run lease: only policies that break leases have an answer. More lines: replay sweep --policy lease
+--   --param lease.app=1ms..600s:20 --param lease.on_timeout=wait,fail_io,kill.
+-- Tables: conflicts costs runs _break_waits _breaks _durations _runs
+-- Settings: all
 --
 -- Column policy: The policy, as named.
 -- Column app "lease/.app": How long the holder's program takes to react.
@@ -31,14 +32,10 @@
 -- Column killed_tasks [count] "tasks/killed": Processes killed for not answering.
 -- Column failed_remote_ops [count] "remote ops/failed": Remote accesses to a revoked registration.
 -- Column lost_write_bytes [bytes] "writes/lost": Pages of the remote writes among them, in bytes.
-WITH breaks AS (
-  SELECT
-    run,
-    count(DISTINCT (victim_tid, ts)) FILTER (class = 'lease_break') AS breaks,
-    count(DISTINCT (victim_tid, ts)) FILTER (class = 'lease_break_timeout') AS timeouts,
-    sum(bytes) FILTER (class = 'remote_op_failed' AND op = 'remote_write') AS lost_write_bytes
+WITH lost_writes AS (
+  SELECT run, sum(bytes) AS lost_write_bytes
   FROM conflicts
-  WHERE class IN ('lease_break', 'lease_break_timeout', 'remote_op_failed')
+  WHERE class = 'remote_op_failed' AND op = 'remote_write'
   GROUP BY run
 ),
 waits AS (
@@ -48,8 +45,15 @@ waits AS (
     max(dur) FILTER (unbounded) IS NOT DISTINCT FROM max(dur) AS longest_open,
     sum(dur) AS total_ns,
     count(*) FILTER (unbounded) AS unbounded
-  FROM stalls
-  WHERE role = 'breaker' AND (pin IS NOT NULL OR mr IS NOT NULL) -- not the waits for direct IO, which no lease covers
+  FROM _break_waits
+  GROUP BY run
+),
+durations AS (
+  SELECT
+    run,
+    max(ns) FILTER (parameter = 'lease.app') AS app_ns,
+    max(ns) FILTER (parameter = 'lease.break_time') AS break_time_ns
+  FROM _durations
   GROUP BY run
 ),
 losses AS (
@@ -80,9 +84,11 @@ SELECT
   coalesce(sum(lost_write_bytes), 0)::BIGINT AS lost_write_bytes
 FROM _runs
 JOIN runs USING (run)
-LEFT JOIN breaks USING (run)
+LEFT JOIN durations USING (run)
+LEFT JOIN _breaks USING (run)
 LEFT JOIN waits USING (run)
 LEFT JOIN losses USING (run)
+LEFT JOIN lost_writes USING (run)
 WHERE (decisions ->> '$.layout') LIKE '%break_lease%'
 GROUP BY _runs.policy, position, app, break_time, on_timeout, settings
-ORDER BY position, _runs.policy, settings, on_timeout, break_time, app;
+ORDER BY position, _runs.policy, settings, on_timeout, max(break_time_ns), max(app_ns);

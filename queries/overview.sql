@@ -4,7 +4,7 @@
 -- Source: the LSF/MM 2019 thread on RDMA and file systems, where nobody could say.
 -- Parameter trace VARCHAR = NULL: only runs on this trace.
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
--- Tables: _sums stalls costs _runs
+-- Tables: costs _runs _sums _waits
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
@@ -67,18 +67,6 @@ WITH conflict_sums AS (
   FROM _sums
   GROUP BY run
 ),
-stall_sums AS (
-  SELECT
-    run,
-    count(*) AS stalls,
-    sum(dur) AS total_ns,
-    count(*) FILTER (unbounded) AS unbounded,
-    max(dur) AS longest_ns,
-    -- Of two equally long stalls the open one is the longer.
-    max(dur) FILTER (unbounded) IS NOT DISTINCT FROM max(dur) AS longest_open
-  FROM stalls
-  GROUP BY run
-),
 cost_sums AS (
   PIVOT costs
   ON metric IN (
@@ -124,7 +112,7 @@ SELECT
   coalesce(sum(odp_invalidations), 0)::BIGINT AS odp_invalidations
 FROM _runs
 LEFT JOIN conflict_sums USING (run)
-LEFT JOIN stall_sums USING (run)
+LEFT JOIN _waits USING (run)
 LEFT JOIN cost_sums USING (run)
 GROUP BY policy, settings, position
 ORDER BY position, policy, settings;

@@ -5,7 +5,8 @@
 -- Parameter runs VARCHAR = NULL: only these runs, as ids with spaces between.
 -- Parameter trace VARCHAR = NULL: only runs on this trace.
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
--- Tables: conflicts stalls traces _runs
+-- Tables: conflicts traces _runs _waits
+-- Settings: all
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
@@ -38,15 +39,6 @@ LEFT JOIN (
   FROM conflicts
   GROUP BY run
 ) USING (run)
-LEFT JOIN (
-  SELECT
-    run,
-    count(*) AS stalls,
-    max(dur) AS longest_ns,
-    max(dur) FILTER (unbounded) IS NOT DISTINCT FROM max(dur) AS longest_open,
-    sum(dur) AS total_ns
-  FROM stalls
-  GROUP BY run
-) USING (run)
+LEFT JOIN _waits USING (run)
 WHERE getvariable('runs')::VARCHAR IS NULL OR list_contains(string_split(getvariable('runs')::VARCHAR, ' '), run)
 ORDER BY source, trace, position, _runs.policy, settings, run;

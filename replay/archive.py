@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from replay.ingest.pipeline import IngestSummary
     from replay.progress import Progress
     from replay.runs import RunSummary
+    from replay.sweep import Swept
     from replay.validate import Validation
 
 
@@ -97,6 +98,28 @@ class Archive:
         return done
 
     @explained()
+    def sweep(
+        self,
+        policies: str | Sequence[str],
+        params: Mapping[str, str],
+        *,
+        traces: Sequence[str] = (),
+        policy_file: str | os.PathLike[str] | None = None,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Swept:
+        """Replay under every combination of parameters, each a list with commas of values and ranges A..B:N (N values, geometric)."""
+        from replay.grid import parse_grid
+        from replay.policies import read_policies
+        from replay.sweep import sweep
+
+        grid = parse_grid(params)
+        user = read_policies(os.fspath(policy_file)) if policy_file is not None else {}
+        names = [policies] if isinstance(policies, str) else policies
+        entries = {entry.id: entry for name in traces or (None,) for entry in self.chosen(name, "replay")}
+        return sweep(self._store, list(entries.values()), names, grid, user, jobs, progress)
+
+    @explained()
     def chosen(self, trace: str | None, purpose: str) -> list[Entry]:
         """The trace of this name, or all; ReplayError where there is none to do something with."""
         entries = [self._store.resolve_trace(trace)] if trace is not None else self._store.traces()
@@ -117,9 +140,14 @@ class Archive:
         return Answer(reports.listing())
 
     @explained()
-    def report(self, name: str = "overview", **values: str | int | None) -> Reported:
-        """Run a report; `values` are its parameters, such as policy="lease" or trace="trace.dat"."""
-        return ask(self._store, name, values)
+    def report(
+        self, name: str = "overview", *, params: Mapping[str, str] | None = None, all_settings: bool = False, **values: str | int | None
+    ) -> Reported:
+        """Run a report; `values` are its parameters, such as policy="lease" or trace="trace.dat".
+
+        `params`: only runs with these. `all_settings`: every run of a policy, also where a sweep has left many.
+        """
+        return ask(self._store, name, values, params, all_settings)
 
     @explained()
     def sql(self, query: str, params: Mapping[str, object] | None = None) -> Answer:

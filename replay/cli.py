@@ -16,6 +16,7 @@ from replay.examples import epilog
 from replay.options import (
     FormatName,
     FormatOption,
+    JobsOption,
     OutputOption,
     ParamsOption,
     PoliciesOption,
@@ -79,7 +80,7 @@ def run(
     ] = None,
     trace: TraceOption = None,
     policy_file: PolicyFileOption = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Threads; default: one per CPU.")] = None,
+    jobs: JobsOption = None,
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
@@ -96,6 +97,32 @@ def run(
     command(wanted, form.value, output)
 
 
+@app.command(epilog=epilog("sweep"))
+def sweep(
+    context: typer.Context,
+    policy: Annotated[list[str], typer.Option("--policy", metavar="NAME", help="A policy, or several joined by +; may be given again.")],
+    param: Annotated[
+        list[str], typer.Option("--param", metavar="NAME=VALUES", help="Values, with commas; A..B:N is N values from A to B.")
+    ],
+    trace: Annotated[list[str] | None, typer.Option("--trace", metavar="TRACE", help="A trace; may be given again.")] = None,
+    policy_file: PolicyFileOption = None,
+    jobs: JobsOption = None,
+    form: FormatOption = FormatName.table,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Replay under every combination of parameters.
+
+    One row for each: breaks that time out, waits, lost operations. A range A..B:N is geometric: each value is the same
+    multiple of the one before. Without --trace all traces of the store.
+    """
+    from replay.commands import RunRequest
+    from replay.commands import sweep as command
+
+    wanted = RunRequest(store_path(context, store), policy, param, None, jobs, policy_file)
+    command(wanted, trace or (), form.value, output)
+
+
 @app.command(epilog=epilog("report"))
 def report(
     context: typer.Context,
@@ -110,6 +137,10 @@ def report(
     ] = "overview",
     policy: ReplayedPolicyOption = None,
     trace: TraceOption = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Only runs with this parameter; may be given again.")
+    ] = None,
+    all_settings: Annotated[bool, typer.Option("--all-settings", help="Also where a sweep has left many runs of a policy.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many rows per group.")] = None,
     every: Annotated[bool, typer.Option("--list", help="List all reports and what they answer.")] = False,
     html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Compare the policies on one HTML page, with charts.")] = None,
@@ -134,7 +165,8 @@ def report(
     if every:
         list_reports(form.value, output)
     else:
-        command(store_path(context, store), name, {"policy": policy, "trace": trace, "limit": limit}, form.value, output)
+        values = {"policy": policy, "trace": trace, "limit": limit}
+        command(store_path(context, store), name, values, form.value, output, param or (), all_settings)
 
 
 @app.command(epilog=epilog("sql"))

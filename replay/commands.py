@@ -84,6 +84,28 @@ def run(wanted: RunRequest, form: Format, output: str | None) -> None:
         _show_runs(session, [summary.run for summary in done], form, output)
 
 
+def sweep(wanted: RunRequest, traces: Sequence[str], form: Format, output: str | None) -> None:
+    """Replay at every point of a grid, and show a line for each."""
+    from replay.grid import parse_axes
+
+    with Bar("replaying") as bar:
+        done = Archive(wanted.store).sweep(
+            wanted.policies,
+            parse_axes(wanted.params),
+            traces=traces,
+            policy_file=wanted.policy_file,
+            jobs=wanted.jobs,
+            progress=bar.update,
+        )
+    kept = sum(point.already for point in done.points)
+    if kept:
+        say(f"{kept} of {len(done.points)} runs were in the store already")
+    if form == "table" and output is None:
+        put(f"{done.reported}\n")
+    else:
+        show(done.reported.table, form, output)
+
+
 def _show_runs(session: Session, done: Sequence[str], form: Format, output: str | None) -> None:
     from replay import reports
 

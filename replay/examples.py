@@ -16,6 +16,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("A slow program under leases", "replay run --policy lease --param lease.app=50ms --param lease.on_timeout=kill"),
         ("Two policies composed, and one of your own", "replay run --policy lease+bounce --policy patient --policy-file mine.toml"),
     ),
+    "sweep": (
+        (
+            "How fast must a program answer a lease break",
+            "replay sweep --policy lease --param lease.app=1ms..600s:20 --param lease.break_time=5s,45s",
+        ),
+        ("The grid as CSV", "replay sweep --policy hold-off --param writeback.expire=5s,30s --format csv"),
+    ),
     "report": (
         ("Compare the policies", "replay report"),
         ("Which questions can be asked", "replay report --list"),

@@ -25,6 +25,7 @@ TraceOption = Annotated[
     str | None,
     typer.Option("--trace", metavar="TRACE", help="A trace: id, its beginning, or source file name.", autocompletion=completion.traces),
 ]
+JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Threads; default: one per CPU.")]
 PolicyFileOption = Annotated[
     str | None, typer.Option("--policy-file", metavar="FILE", help="TOML with policies of your own: a table [policy.NAME] for each.")
 ]

@@ -7,13 +7,15 @@
     -- Parameter policy VARCHAR = NULL: only runs of this policy.
     -- Needs truncate|punch from ext4:ext4_truncate_enter: what only these events tell.
     -- Tables: conflicts tasks _runs
+    -- Settings: all
     -- Section Data at risk: text above the part of the table that begins here.
     -- Column total [ns] "total/stalled": what the column holds.
 
 A file that answers several questions has a Question and a Source for each. Needs names canonical operations and the
 tracepoints that give them, a tracepoint itself (ext4:ext4_evict_inode), or runs (run lease); of several with | between, one
 will do. A unit in brackets makes a text table show the value in human units; `[ns; open longest_open]` names a flag column,
-itself not shown, that marks a duration without an end. In a title "/" begins a new line.
+itself not shown, that marks a duration without an end. In a title "/" begins a new line. "Settings: all" stands in reports that
+compare choices of parameters: they see every run of a policy, others only a few (replay/chosen.py).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _COLUMN = re.compile(r'Column (\w+)(?: \[([\w-]*)(?:; open (\w+))?\])?(?: "([^"]
 _PARAMETER = re.compile(r"Parameter (\w+) (VARCHAR|BIGINT) = (.+)$")
 _NEED = re.compile(r"Needs (run )?([\w:|-]+)(?: from ([\w:, ]+))?$")
 _ENTRY = re.compile(
-    r"^(Question|Source|Tables|Parameter [^:]+|Needs (?:[^:]|:(?! ))+|Section [^:]+"
+    r"^(Question|Source|Tables|Settings|Parameter [^:]+|Needs (?:[^:]|:(?! ))+|Section [^:]+"
     r'|Column \w+(?: \[[^\]]*\])?(?: "[^"]*")?): (.*)$'
 )
 
@@ -82,6 +84,7 @@ class Report:
     parameters: tuple[Parameter, ...]
     needs: tuple[Need, ...]
     tables: tuple[str, ...]
+    all_settings: bool
     columns: tuple[ReportColumn, ...]
     sections: tuple[Section, ...]
     sql: str
@@ -107,6 +110,7 @@ def parse(name: str, text: str) -> Report:
         tuple(_parameter(key, doc) for key, doc in entries if key.startswith("Parameter ")),
         tuple(_need(key, doc) for key, doc in entries if key.startswith("Needs ")),
         tuple(tables[0].split()),
+        ["Settings", "all"] in entries,
         tuple(_column(key, doc) for key, doc in entries if key.startswith("Column ")),
         _sections(entries),
         text.removeprefix("".join(header)),

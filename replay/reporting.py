@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from replay import reports
+from replay.chosen import Chosen, choose
 from replay.console import put, say, show
-from replay.errors import ReplayError
+from replay.errors import ReplayError, UsageError
 from replay.needs import unmet
+from replay.params import parse_assignments
 from replay.render import Format
 from replay.reportheader import Report
 from replay.session import Answer, Session
@@ -54,24 +56,47 @@ class Reported:
         return f"{self.report.title}.\n{self.about}\n\n{body}\n{lines}"
 
 
-def ask(store: Store, name: str, values: Mapping[str, str | int | None]) -> Reported:
-    """Run a report; a trace may be named as `Store.resolve_trace` takes it."""
+def ask(
+    store: Store,
+    name: str,
+    values: Mapping[str, str | int | None],
+    params: Mapping[str, str] | None = None,
+    all_settings: bool = False,
+) -> Reported:
+    """Run a report; a trace may be named as `Store.resolve_trace` takes it.
+
+    `params`: only runs with these parameters. `all_settings`: every run of a policy, however many there are.
+    """
     from replay.summary import caveats, subject
 
     wanted = reports.load(name)
     entry = store.resolve_trace(str(values["trace"])) if values.get("trace") is not None else None
     traces = [entry] if entry else store.traces()
-    runs = store.runs() if wanted.about_runs else []
+    chosen = Chosen(())
     if wanted.about_runs:
+        runs = store.runs()
         traces = _with_runs(store, traces, runs, values.get("policy"))
-    with Session(store) as session:
+        policy = None if values.get("policy") is None else str(values["policy"])
+        chosen = choose(runs, entry.id if entry else None, policy, params, every=all_settings or wanted.all_settings)
+    elif params:
+        raise UsageError(f"report {name} is about traces, which have no parameters")
+    with Session(store, chosen.runs if wanted.about_runs else None) as session:
         table = reports.run(session, wanted, {**values, "trace": entry.id if entry else None})
-    return Reported(wanted, table, subject(traces), tuple(unmet(wanted, traces, runs)), (*_uneven(table), *caveats(traces)))
+    notes = (*chosen.notes, *_uneven(table), *caveats(traces))
+    return Reported(wanted, table, subject(traces), tuple(unmet(wanted, traces, chosen.runs)), notes)
 
 
-def report(store_path: str, name: str, values: Mapping[str, str | int | None], form: Format, output: str | None) -> None:
+def report(
+    store_path: str,
+    name: str,
+    values: Mapping[str, str | int | None],
+    form: Format,
+    output: str | None,
+    params: Sequence[str] = (),
+    all_settings: bool = False,
+) -> None:
     """Print a report: with what it is about, how far to trust it, and what it would need."""
-    reported = ask(Store(store_path), name, values)
+    reported = ask(Store(store_path), name, values, parse_assignments(params), all_settings)
     if form == "table" and output is None:
         put("".join(f"{text}\n" for text in (reported, *_next_steps(name))))
         return

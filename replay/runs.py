@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["BUILTIN", "DECISIONS", "RunSummary", "replay_tables", "run"]
+__all__ = ["BUILTIN", "DECISIONS", "RunSummary", "replay_tables", "run", "run_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +120,35 @@ def run(
     Summaries come in the order of the policies, progress after each run. UsageError before anything runs if a name or a parameter
     is wrong.
     """
+    names = dict.fromkeys(policies or [policy.name for policy in BUILTIN])
+    return run_all(store, trace_id, [(name, params or {}) for name in names], jobs, progress, user)
+
+
+def run_all(
+    store: Store,
+    trace_id: str,
+    wanted: Iterable[tuple[str, Mapping[str, str]]],
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    user: Mapping[str, Policy] | None = None,
+) -> list[RunSummary]:
+    """The same for policies that have each their own parameters."""
     trace = store.resolve_trace(trace_id)
-    names = list(dict.fromkeys(policies or [policy.name for policy in BUILTIN]))
-    questions = [_ask(trace.id, find_policy(name, user), params or {}) for name in names]
+    questions = [_ask(trace.id, find_policy(name, user), params) for name, params in wanted]
     done: dict[str, RunSummary] = {}
     for question in questions:
         entry = store.find("runs", question.name.run)
         if entry is not None:
             done[question.name.run] = RunSummary(entry, question.name.policy, True, entry.manifest["rows"])
-    missing = [question for question in questions if question.name.run not in done]
+    missing = {question.name.run: question for question in questions if question.name.run not in done}
+    total = len(done) + len(missing)
     if progress:
-        progress(len(done), len(questions))
+        progress(len(done), total)
     if missing:
         recorded = read_recorded(trace.path)
         with ThreadPoolExecutor(jobs or min(len(missing), os.cpu_count() or 1), thread_name_prefix="replay") as pool:
-            for summary in pool.map(lambda question: _store(store, question, recorded), missing):
+            for summary in pool.map(lambda question: _store(store, question, recorded), missing.values()):
                 done[summary.run] = summary
                 if progress:
-                    progress(len(done), len(questions))
+                    progress(len(done), total)
     return [done[question.name.run] for question in questions]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from replay.errors import ReplayError, StoreError, UsageError
-from replay.store import Store
-from replay.views import declared_views, identifier, internal_views, quote, raw_views
+from replay.store import Entry, Store
+from replay.views import declared_views, identifier, internal_views, named_views, quote, raw_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # Raw views are many, comments more: they are made for statements that could name them, or list what there is.
 _MAY_NEED_ALL = re.compile(r"raw_|\bshow\b|\bdescribe\b|information_schema|duckdb_|pg_|sqlite_master", re.IGNORECASE)
-_WORD = re.compile(r"\w+")
 _FETCHED_ROWS = 10_000
 # Of an answer that is shown as text.
 _SHOWN_ROWS = 20
@@ -74,15 +73,15 @@ class Answer:
 class Session:
     """A connection to the store as it is now. Close it, or use it as a context manager.
 
-    A view is made when a query names it: making it opens files.
+    A view is made when a query names it: making it opens files. `runs`: no others are seen, and their files not opened.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, runs: Sequence[Entry] | None = None) -> None:
         import duckdb
 
         self._store = store
         self._complete = False
-        self._declared = declared_views(store)
+        self._declared = declared_views(store, runs)
         self._pending = {**{view.name: view.definition for view in self._declared}, **internal_views()}
         self._connection = duckdb.connect(":memory:")
         self._lock_down()
@@ -143,13 +142,8 @@ class Session:
         if _MAY_NEED_ALL.search(query):
             self._complete_catalog()
             return
-        named: dict[str, str] = {}
-        texts = [query]
-        while texts:
-            for word in set(_WORD.findall(texts.pop().lower())) & (self._pending.keys() - named.keys()):
-                named[word] = self._pending[word]()
-                texts.append(named[word])
-        self._define([named[name] for name in self._pending if name in named])
+        named = named_views(self._pending, query)
+        self._define(list(named.values()))
         for name in named:
             del self._pending[name]
 
@@ -158,9 +152,9 @@ class Session:
             return
         self._complete = True
         raw = raw_views(self._store)
-        pending, self._pending = self._pending, {}
+        pending, self._pending = named_views(self._pending, " ".join(self._pending)), {}
         comments = (comment for view in (*self._declared, *raw) for comment in view.comments())
-        self._define([*(definition() for definition in pending.values()), *(view.definition() for view in raw), *comments])
+        self._define([*pending.values(), *(view.definition() for view in raw), *comments])
 
     def _define(self, statements: Sequence[str]) -> None:
         """Our own statements: where they fail, it is for a file of the store."""
@@ -204,7 +198,8 @@ def views_script(store: Store) -> str:
     """The views as SQL text for any DuckDB: they find later traces and runs by pattern."""
     views = [*declared_views(store, glob=True), *raw_views(store, glob=True)]
     statements = [statement for view in views for statement in (view.definition(), *view.comments())]
-    return "".join(f"{statement};\n" for statement in (*statements, *(definition() for definition in internal_views().values())))
+    internal = internal_views()
+    return "".join(f"{statement};\n" for statement in (*statements, *named_views(internal, " ".join(internal)).values()))
 
 
 def _fetch(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:

@@ -15,6 +15,7 @@ from importlib import resources
 from replay.schema import CATALOG_TABLES, RUN_TABLES, TRACE_TABLES, Column, Table
 from replay.store import Entry, Store
 
+_WORD = re.compile(r"\w+")
 _SQL_TYPES = {
     "int64": "BIGINT",
     "int32": "INTEGER",
@@ -72,15 +73,16 @@ def declared_tables() -> Iterator[Table]:
     yield from RUN_TABLES
 
 
-def declared_views(store: Store | None, *, glob: bool = False) -> list[View]:
-    """The views that every store has. Committed entries are named one by one, or by a pattern if `glob`."""
+def declared_views(store: Store | None, runs: Sequence[Entry] | None = None, *, glob: bool = False) -> list[View]:
+    """The views that every store has: over all its runs, or these. Entries are named one by one, or by a pattern if `glob`."""
     traces = store.traces() if store else []
-    runs = store.runs() if store else []
+    if runs is None:
+        runs = store.runs() if store else []
     return [_declared_view(table, *_members(store, table, traces, runs, glob=glob)) for table in declared_tables()]
 
 
 def internal_views() -> dict[str, Callable[[], str]]:
-    """Definitions by name: of `policies` and `parameters`, and of queries/_*.sql, of which a later one may use the earlier."""
+    """Definitions by name: of `policies` and `parameters`, and of queries/_*.sql, which may use each other."""
     found = sorted(
         entry.name for entry in resources.files("replay.queries").iterdir() if entry.name.startswith("_") and entry.name.endswith(".sql")
     )
@@ -89,6 +91,23 @@ def internal_views() -> dict[str, Callable[[], str]]:
         "parameters": _parameters,
         **{name.removesuffix(".sql"): partial(_from_file, name) for name in found},
     }
+
+
+def named_views(pending: Mapping[str, Callable[[], str]], text: str) -> dict[str, str]:
+    """The definitions of those views that a text names, each behind those that it is made of."""
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+
+    def add(text: str) -> None:
+        for word in sorted(set(_WORD.findall(text.lower())) & pending.keys() - seen):
+            seen.add(word)
+            definition = pending[word]()
+            if word.startswith("_"):  # the others are made of files
+                add(definition)
+            found[word] = definition
+
+    add(text)
+    return found
 
 
 def _policies() -> str:

@@ -167,6 +167,14 @@ def test_empty_directories_and_pipes_are_refused(shell: Shell, tmp_path: Path) -
         (["report", "--trace", ""], 2, "no trace ''"),
         (["validate", "--trace", ""], 2, "no trace ''"),
         (["run", "--jobs", "0"], 2, "--jobs"),
+        (["sweep", "--param", "lease.app=1ms,2ms"], 2, "--policy"),
+        (["sweep", "--policy", "lease"], 2, "--param"),
+        (["sweep", "--policy", "leese", "--param", "lease.app=1ms,2ms"], 2, "did you mean lease?"),
+        (["sweep", "--policy", "lease", "--param", "lease.app=1ms"], 2, "no parameter has several values"),
+        (["sweep", "--policy", "lease", "--param", "lease.app=1ms..1s:2000"], 2, "not 2000"),
+        (["sweep", "--policy", "lease", "--param", "lease.app=1ms,2ms", "--trace", "other.jsonl"], 2, "no trace 'other.jsonl'"),
+        (["report", "--param", "lease.app=1ms,2ms"], 2, "not a duration"),
+        (["report", "--policy", "none", "--param", "lease.app=7ms"], 1, "replay run --policy none --param lease.app=7ms"),
         (["report", "stals"], 2, "did you mean stalls?"),
         (["report", "stalls", "--policy", "leas"], 2, "did you mean lease?"),
         (["report", "stalls", "--policy", "lease"], 1, "replay run --policy lease"),
@@ -234,7 +242,7 @@ def test_store_of_a_future_version_is_left_alone(shell: Shell, args: list[str]) 
 def test_damaged_table_is_named(filled: Shell) -> None:
     (broken,) = filled.store.glob("traces/*/events.parquet")
     broken.write_bytes(b"PAR1 half of it")
-    for args in (["report"], ["sql", "select count(*) from events"]):
+    for args in (["report", "unsynced"], ["sql", "select count(*) from events"]):
         result = filled(*args)
         assert result.status == 1
         assert "events.parquet" in result.err
