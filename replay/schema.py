@@ -406,6 +406,32 @@ RUNS = Table(
     ),
 )
 
+LIFETIMES = Table(
+    "lifetimes",
+    "How long pages were pinned, as recorded: one row per pinned range, within the trace.",
+    (
+        Column("trace", "string", "The trace's id, as in table traces."),
+        _PIN,
+        _MR,
+        Column("tid", "int32", "Thread that pinned."),
+        Column("tgid", "int32", "Its process, as far as the trace tells."),
+        Column("comm", "string", "The thread's name."),
+        _FILE,
+        _INDEX,
+        _NPAGES,
+        Column("write", "bool", "The device may write."),
+        Column("longterm", "bool", "FOLL_LONGTERM."),
+        Column("ts", "int64", "When the pages were pinned; the trace's begin if before.", "ns"),
+        Column("dur", "int64", "How long they were; to the trace's end where still pinned.", "ns"),
+        Column("preexisting", "bool", "Pinned before the trace began."),
+        Column("alive", "bool", "Still pinned at the end of the trace."),
+        Column("ts_used", "int64", "Last remote access through its memory region, before the release; NULL if the trace shows none.", "ns"),
+        Column("idle", "int64", "From then to the release, or to the trace's end; NULL if never used.", "ns"),
+    ),
+)
+
 TRACE_TABLES = (EVENTS, FILES, SLOTS, TASKS, MRS, PINS, TRACEPOINTS, LOSSES)
 RUN_TABLES = (CONFLICTS, STALLS, REFUSALS, REVOCATIONS, COSTS, SERIES)
 CATALOG_TABLES = (TRACES, RUNS)
+# Made of the others by queries/_NAME.sql.
+DERIVED_TABLES = (LIFETIMES,)

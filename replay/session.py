@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from replay.errors import ReplayError, StoreError, UsageError
 from replay.store import Entry, Store
-from replay.views import declared_views, identifier, internal_views, named_views, quote, raw_views
+from replay.views import declared_views, derived_views, identifier, internal_views, named_views, quote, raw_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -81,7 +81,7 @@ class Session:
 
         self._store = store
         self._complete = False
-        self._declared = declared_views(store, runs)
+        self._declared = [*declared_views(store, runs), *derived_views()]
         self._pending = {**{view.name: view.definition for view in self._declared}, **internal_views()}
         self._connection = duckdb.connect(":memory:")
         self._lock_down()
@@ -198,8 +198,10 @@ def views_script(store: Store) -> str:
     """The views as SQL text for any DuckDB: they find later traces and runs by pattern."""
     views = [*declared_views(store, glob=True), *raw_views(store, glob=True)]
     statements = [statement for view in views for statement in (view.definition(), *view.comments())]
-    internal = internal_views()
-    return "".join(f"{statement};\n" for statement in (*statements, *named_views(internal, " ".join(internal)).values()))
+    derived = derived_views()
+    pending = {**{view.name: view.definition for view in derived}, **internal_views()}
+    statements += [*named_views(pending, " ".join(pending)).values(), *(comment for view in derived for comment in view.comments())]
+    return "".join(f"{statement};\n" for statement in statements)
 
 
 def _fetch(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:

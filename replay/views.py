@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 
-from replay.schema import CATALOG_TABLES, RUN_TABLES, TRACE_TABLES, Column, Table
+from replay.schema import CATALOG_TABLES, DERIVED_TABLES, RUN_TABLES, TRACE_TABLES, Column, Table
 from replay.store import Entry, Store
 
 _WORD = re.compile(r"\w+")
@@ -81,6 +81,11 @@ def declared_views(store: Store | None, runs: Sequence[Entry] | None = None, *, 
     return [_declared_view(table, *_members(store, table, traces, runs, glob=glob)) for table in declared_tables()]
 
 
+def derived_views() -> list[View]:
+    """The views that are made of others, by queries/_NAME.sql."""
+    return [View(table.name, f"SELECT {_names(table)} FROM _{table.name}", table.doc, _docs(table)) for table in DERIVED_TABLES]
+
+
 def internal_views() -> dict[str, Callable[[], str]]:
     """Definitions by name: of `policies` and `parameters`, and of queries/_*.sql, which may use each other."""
     found = sorted(
@@ -97,12 +102,13 @@ def named_views(pending: Mapping[str, Callable[[], str]], text: str) -> dict[str
     """The definitions of those views that a text names, each behind those that it is made of."""
     found: dict[str, str] = {}
     seen: set[str] = set()
+    of_files = {table.name for table in declared_tables()}
 
     def add(text: str) -> None:
         for word in sorted(set(_WORD.findall(text.lower())) & pending.keys() - seen):
             seen.add(word)
             definition = pending[word]()
-            if word.startswith("_"):  # the others are made of files
+            if word not in of_files:
                 add(definition)
             found[word] = definition
 
@@ -179,13 +185,19 @@ def _members(store: Store | None, table: Table, traces: Sequence[Entry], runs: S
 
 
 def _declared_view(table: Table, files: list[str], from_folder: bool) -> View:
-    docs = {column.name: f"{column.doc} [{column.unit}]" if column.unit else column.doc for column in table.columns}
     if files:
-        names = ", ".join(identifier(column.name) for column in table.columns)
         source = _trace_files(files) if from_folder else f"read_parquet({_list(files)}, hive_partitioning=false)"
-        return View(table.name, f"SELECT {names} FROM {source}", table.doc, docs)
+        return View(table.name, f"SELECT {_names(table)} FROM {source}", table.doc, _docs(table))
     empty = ", ".join(f"NULL::{_SQL_TYPES[column.type]} AS {identifier(column.name)}" for column in table.columns)
-    return View(table.name, f"SELECT {empty} WHERE false", table.doc, docs)
+    return View(table.name, f"SELECT {empty} WHERE false", table.doc, _docs(table))
+
+
+def _names(table: Table) -> str:
+    return ", ".join(identifier(column.name) for column in table.columns)
+
+
+def _docs(table: Table) -> dict[str, str]:
+    return {column.name: f"{column.doc} [{column.unit}]" if column.unit else column.doc for column in table.columns}
 
 
 def _trace_files(files: list[str], options: str = "") -> str:

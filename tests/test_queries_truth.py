@@ -12,6 +12,7 @@ from builders.stores import answer
 
 from replay import runs
 from replay.ingest.pipeline import ingest_file
+from replay.session import Session
 from replay.store import Store
 
 SAMPLES = Path(__file__).parent.parent / "sample_traces"
@@ -72,6 +73,17 @@ def test_idle_pins(store: Store) -> None:
     file, source = answer(store, "idle-pins", trace=store.resolve_trace("rdma-ext4.dat").id)
     assert (file["mrs"], file["bytes"], source["mrs"], source["bytes"]) == (len(IDLE_NS), len(IDLE_NS) << 20, 1, 65536)
     assert (file["median_idle_ns"], file["longest_idle_ns"]) == (sorted(IDLE_NS)[5], max(IDLE_NS))
+
+
+def test_lifetimes(store: Store) -> None:
+    """A pin ends with the last page that its release lets go of, which may be milliseconds after the release began."""
+    query = """
+      SELECT max(idle - (lifetimes.ts + dur - ts_dereg)) AS idle, sum(lifetimes.npages) AS pages
+      FROM lifetimes JOIN mrs USING (trace, mr) WHERE trace = $trace GROUP BY mr ORDER BY mr"""
+    with Session(store) as session:
+        rows = session.sql(query, {"trace": store.resolve_trace("rdma-ext4.dat").id}).rows()
+    assert [row["pages"] for row in rows] == [16, *12 * [256]]
+    assert [row["idle"] for row in rows[1:]] == IDLE_NS
 
 
 def test_ownerless(store: Store) -> None:

@@ -16,7 +16,7 @@ from builders.stores import TRACE, add_run, add_trace
 
 import replay
 from replay.errors import ReplayError, UsageError
-from replay.schema import RUN_TABLES, TRACE_TABLES
+from replay.schema import DERIVED_TABLES, RUN_TABLES, TRACE_TABLES
 from replay.session import Session, views_script
 from replay.store import Store
 from replay.views import declared_tables
@@ -49,7 +49,7 @@ def session(store: Store) -> Iterator[Session]:
 
 
 def test_every_declared_table_is_a_view_with_its_columns_and_comments(session: Session) -> None:
-    for table in declared_tables():
+    for table in (*declared_tables(), *DERIVED_TABLES):
         found = session.sql(f"DESCRIBE {table.name}").rows()
         assert [row["column_name"] for row in found] == [column.name for column in table.columns]
         comments = session.sql(f"SELECT comment FROM duckdb_columns() WHERE table_name = '{table.name}' ORDER BY column_index").rows()
@@ -60,7 +60,7 @@ def test_an_empty_store_has_the_same_views(tmp_path: Path, session: Session) -> 
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "store.json").write_text('{"version": 1}')
     with Session(Store(tmp_path / "empty")) as empty:
-        for table in (*TRACE_TABLES, *RUN_TABLES):
+        for table in (*TRACE_TABLES, *RUN_TABLES, *DERIVED_TABLES):
             assert empty.sql(f"DESCRIBE {table.name}").rows() == session.sql(f"DESCRIBE {table.name}").rows()
             assert empty.sql(f"SELECT * FROM {table.name}").rows() == []
 
@@ -83,6 +83,34 @@ def test_raw_views_unite_traces_by_column_name(session: Session) -> None:
     ]
     names = {row["name"] for row in session.sql("SHOW TABLES").rows()}
     assert {"raw_gup_probe", "raw_sched_switch", "events", "series"} <= names
+
+
+def test_lifetimes_are_within_the_trace_and_end_with_the_last_use(tmp_path: Path) -> None:
+    store = Store(tmp_path / "lives", create=True)
+    own = {"tid": 10, "tgid": None, "file": "8:1:42", "index": 3, "npages": 5, "write": True, "longterm": True}
+    pins = [
+        {**own, "pin": 0, "mr": 0, "ts_pin": 100, "ts_unpin": 900, "preexisting": False},
+        {**own, "pin": 1, "mr": 0, "ts_pin": 500, "ts_unpin": 550, "preexisting": False},  # let go before the region is
+        {**own, "pin": 2, "mr": 1, "ts_pin": None, "ts_unpin": None, "preexisting": True},
+        {**own, "pin": 3, "mr": None, "ts_pin": 20, "ts_unpin": 43, "preexisting": False},
+        {**own, "pin": 4, "mr": 2, "ts_pin": 200, "ts_unpin": 300, "preexisting": False},
+    ]
+    uses = [("remote_write", 0, 510), ("remote_read", 0, 550), ("remote_write", 0, 877), ("remote_read", 1, 7), ("dirty", 0, 899)]
+    uses += [("remote_write", 2, 150), ("remote_write", 2, 350)]  # of a region that was pinned anew: neither within the life
+    events = [{"seq": ts, "ts": ts, "op": op, "mr": mr, "open": False} for op, mr, ts in uses]
+    tasks = [{"tid": 10, "tgid": 9, "comm": "app", "kthread": False, "events": 1}]
+    add_trace(store, ts_last=1_000, tables={"pins": pins, "events": events, "tasks": tasks})
+    with Session(store) as session:
+        rows = session.sql("SELECT * FROM lifetimes ORDER BY pin").rows()
+    assert [(row["ts"], row["dur"], row["preexisting"], row["alive"]) for row in rows] == [
+        (100, 800, False, False),
+        (500, 50, False, False),
+        (0, 1_000, True, True),
+        (20, 23, False, False),
+        (200, 100, False, False),
+    ]
+    assert [(row["ts_used"], row["idle"]) for row in rows] == [(877, 23), (550, 0), (7, 993), (None, None), (None, None)]
+    assert {(row["comm"], row["tid"], row["tgid"], row["npages"]) for row in rows} == {("app", 10, 9, 5)}
 
 
 def test_a_view_is_made_when_a_query_names_it(store: Store) -> None:
