@@ -87,10 +87,10 @@ bench: setup ## measure speed and memory against peers: make bench EVENTS=20M TR
 	PYTHONPATH=tests $(BIN)/python -m bench.run --work build/bench --trace $(TRACE) --events $(EVENTS) --rounds $(ROUNDS)
 
 docs: setup ## write docs/commands anew from the commands' definitions
-	$(BIN)/python docs/pages.py
+	$(BIN)/python tests/command_pages.py
 
 man: setup ## write man pages into build/man (man -l build/man/replay-run.1)
-	$(BIN)/python docs/pages.py --man build/man
+	$(BIN)/python tests/command_pages.py --man build/man
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) build dist *.egg-info _ext/*.so

@@ -261,7 +261,7 @@ def validate(
 @app.command(epilog=epilog("record"), context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
 def record(
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", show_default=False, help="The workload; recording ends with it.")
+        list[str] | None, typer.Argument(metavar="-- COMMAND...", show_default=False, help="The workload; recording ends with it.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", "-a", help="Record the system as it is, until -d or an interrupt.")] = False,
     seconds: Annotated[

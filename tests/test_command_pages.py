@@ -20,7 +20,9 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 
 
 def pages(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(ROOT / "docs" / "pages.py"), *args], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "command_pages.py"), *args], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_pages_are_up_to_date() -> None:

@@ -1,8 +1,8 @@
 """A page for each command, from the command's own definition: docs/commands/NAME.md, and man pages on demand.
 
-python docs/pages.py             write docs/commands
-python docs/pages.py --check     say which pages are not up to date, with exit status 1
-python docs/pages.py --man DIR   write replay.1, replay-ingest.1, ... into DIR
+python tests/command_pages.py             write docs/commands
+python tests/command_pages.py --check     say which pages are not up to date, with exit status 1
+python tests/command_pages.py --man DIR   write replay.1, replay-ingest.1, ... into DIR
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from replay import __version__
 from replay.cli import app
 from replay.examples import EXAMPLES
 
-FOLDER = Path(__file__).parent / "commands"
+FOLDER = Path(__file__).parent.parent / "docs" / "commands"
 _WIDTH = 130
 _STATUS = (
     ("0", "Success."),
@@ -136,7 +136,7 @@ def main(args: list[str]) -> int:
     stale = [path for path, text in texts.items() if path not in there or path.read_text() != text]
     if args == ["--check"]:
         for path in sorted({*stale, *(there - texts.keys())}):
-            sys.stderr.write(f"{path}: not up to date; write it with: python docs/pages.py\n")
+            sys.stderr.write(f"{path}: not up to date; write it with: python tests/command_pages.py\n")
         return int(bool(stale or there - texts.keys()))
     FOLDER.mkdir(exist_ok=True)
     for path in there - texts.keys():
