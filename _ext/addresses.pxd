@@ -91,6 +91,7 @@ cdef class AddressSpaces:
     cdef int32_t new_space(self, int32_t parent) except -1 nogil
     cdef int32_t _new_group(self) except -1 nogil
     cdef int map_range(self, int32_t space, Segment segment) except -1 nogil
+    cdef int precede(self, int32_t space, Segment segment) except -1 nogil
     cdef int copy_base(self, int32_t space, int32_t parent) except -1 nogil
     cdef int32_t exec_space(self, int32_t space, bint mapped) except -1 nogil
     cdef Found resolve(self, int32_t space, uint64_t addr, uint64_t end) noexcept nogil

@@ -96,6 +96,15 @@ cdef class AddressSpaces:
         _replace(&self.groups[self.spaces[space].group].all, segment)
         return 0
 
+    cdef int precede(self, int32_t space, Segment segment) except -1 nogil:
+        """A mapping of before the trace: gone with an exec, as what is copied by a fork, and what it does not cover is brk or stack."""
+        if segment.end <= segment.start:
+            return 0
+        _replace(&self.spaces[space].base, segment)
+        _replace(&self.groups[self.spaces[space].group].all, segment)
+        self.groups[self.spaces[space].group].executed = 1
+        return 0
+
     cdef int copy_base(self, int32_t space, int32_t parent) except -1 nogil:
         """A process that is known to be a fork of `parent` starts with a copy of its mappings; past MOST_COPIED without, so that n forks
         of n mappings do not take n * n: then it only inherits, which is less sure."""

@@ -366,6 +366,7 @@ cdef int _map(State state, Task *task, Record *record) except -1 nogil:
     if segment.kind != MAP_ANONYMOUS and record.dev > 0 and record.ino:
         # Not marked as told directly: only other events show whether such a file exists.
         segment.key = state.key_of_generation(record.dev, record.ino, record.npages)
+        state.keys[segment.key].before = 0
         row.file, row.index = segment.key, segment.pgoff
         row.source, row.confidence = SOURCE_MAPPING, 90
         # perf (index is 1) tells what the kernel knows of the file; shared anonymous memory is one without a device of its own.

@@ -106,7 +106,7 @@ cdef struct FileKey:
     uint8_t kind
     uint8_t direct      # an event that knows the file told it, not only a mapping
     uint8_t dax
-    uint8_t unused
+    uint8_t before      # only a mapping of before the trace told it
     int32_t older       # the file that had the same inode number before; -1: none
     uint64_t generation # of the inode; 0: not told
 

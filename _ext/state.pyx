@@ -4,7 +4,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from replay._ext.addresses cimport AddressSpaces
+from replay._ext.addresses cimport MAP_ANONYMOUS, MAP_PRIVATE_FILE, MAP_SHARED_FILE, AddressSpaces, Segment
 from replay._ext.hashing cimport bytes_of, get, put, room
 from replay._ext.memory cimport bytes_between
 from replay._ext.rows cimport FLAG_OPEN, PATCH_OPEN, Patch, Pin, Region, Row
@@ -76,6 +76,21 @@ cdef class State:
         if tgid >= 0:
             put(&self.space_of, <uint64_t>tgid, 0, space)
         return space
+
+    def precede(self, int32_t tgid, list ranges):
+        """Mappings that a process had before the trace: start, end, page, device, inode, whether shared. To be told before any record."""
+        cdef int32_t space = self._space(tgid)
+        cdef Segment segment
+        cdef int64_t device
+        cdef uint64_t ino
+        cdef bint shared
+        for segment.start, segment.end, segment.pgoff, device, ino, shared in ranges:
+            segment.key, segment.kind = -1, MAP_ANONYMOUS
+            if device and ino:
+                segment.kind = MAP_SHARED_FILE if shared else MAP_PRIVATE_FILE
+                segment.key = self.key(KEY_DEVICE, device, ino)
+                self.keys[segment.key].before = 1
+            self.spaces.precede(space, segment)
 
     cdef int fork(self, int32_t parent, int32_t child) except -1 nogil:
         """sched_process_fork: a thread or a process, nobody knows; unless task_newtask or the trace's process ids have told."""

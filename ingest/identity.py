@@ -25,7 +25,7 @@ KEY = np.dtype(
         ("kind", "u1"),
         ("direct", "u1"),
         ("dax", "u1"),
-        ("unused", "u1"),
+        ("before", "u1"),
         ("older", "i4"),
         ("generation", "u8"),
     ]
@@ -75,6 +75,8 @@ def resolve(keys: NDArray[Any], backing_names: list[str]) -> Identities:
     found = Identities(file=[-1] * len(keys), source=[SOURCES.index("unresolved")] * len(keys), confidence=[0.0] * len(keys))
     numbers = _Numbers()
     rows = [(int(key["kind"]), int(key["place"]), int(key["ino"]), bool(key["direct"])) for key in keys]
+    # Of the files that processes had mapped before, those that nothing in the trace is about.
+    idle = (keys["before"] != 0) & (keys["direct"] == 0)
     devices = {place for kind, place, _, direct in rows if kind == DEVICE and direct}
     inodes = {ino for kind, _, ino, _ in rows if kind != DEVICE}
     by_inode: dict[int, list[int]] = {}
@@ -82,7 +84,7 @@ def resolve(keys: NDArray[Any], backing_names: list[str]) -> Identities:
     inode_device: dict[int, int] = {}
     for key, (kind, place, ino, direct) in enumerate(rows):
         # A mapping alone proves no file: for shared anonymous memory its probe read garbage. A known device or inode does.
-        if kind == DEVICE and (direct or place in devices or ino in inodes):
+        if kind == DEVICE and not idle[key] and (direct or place in devices or ino in inodes):
             first = numbers.of(f"{device_name(place)}:{ino}")
             file = first
             if keys["older"][key] >= 0:

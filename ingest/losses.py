@@ -141,6 +141,20 @@ COUNTERS = (
         "Start recording before the workload registers its memory.",
     ),
     Counter(
+        "mrs_before_recording",
+        "warning",
+        "inventory of memory regions beside the trace (FILE.state)",
+        "Memory regions of processes that were registered before the recording began; which pages they pin is not known.",
+        "Start recording before the workload registers its memory.",
+    ),
+    Counter(
+        "state_incomplete",
+        "warning",
+        "state of the system beside the trace (FILE.state)",
+        "Lines of the state file that were cut off, and processes that it leaves out for their size: their mappings are not known.",
+        "Copy the file again; or record one process alone (replay record -p PID).",
+    ),
+    Counter(
         "ends_without_begin",
         "info",
         "pairing",

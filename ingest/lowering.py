@@ -19,6 +19,7 @@ from replay._ext.feed import feed
 from replay._ext.state import State
 from replay._ext.touched import PageBits
 from replay.ingest.assembly import Assembly, Files
+from replay.ingest.before import settle
 from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, is_op, words
 from replay.ingest.gather import Names, gather
 from replay.ingest.identity import KEY, SOURCES, Graded, Identities, resolve
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from replay.ingest.losses import Losses
     from replay.ingest.records import EventName, RawBatch, TraceInfo
+    from replay.statefile import SystemState
 
 __all__ = ["Canonical", "Lowering"]
 
@@ -82,12 +84,13 @@ def longterm_flag(uname: str | None) -> int:
 class Lowering:
     """Lowers a trace batch by batch; `finish` gives the tables. Batches must come in order of seq.
 
-    `folder` is where rows wait on disk if they are too many; `close` when done with the tables.
+    `folder` is where rows wait on disk if they are too many; `close` when done with the tables. `before` is the state beside the trace.
     """
 
     info: TraceInfo
     losses: Losses
     folder: Path | None = None
+    before: SystemState | None = None
     names: Names = field(default_factory=Names)
     mappings: dict[EventName, Mapping | None] = field(default_factory=dict)
     counts: dict[EventName, int] = field(default_factory=dict)
@@ -100,6 +103,9 @@ class Lowering:
     def __post_init__(self) -> None:
         reclaimers = frozenset(tid for tid, comm in self.info.cmdlines.items() if comm.startswith("kswapd"))
         self.state = State(self.info.tgids, reclaimers, longterm_flag(self.info.uname))
+        if self.before is not None:
+            for pid, ranges in self.before.ranges.items():
+                self.state.precede(pid, ranges)
         self.spill = Spill(self.folder)
 
     def add(self, batch: RawBatch) -> None:
@@ -122,7 +128,8 @@ class Lowering:
         info = replace(self.info, tgids=self.state.processes() | self.info.tgids)
         pins, regions, keys, counts = self.state.tables()
         self._count(counts)
-        key_rows = np.frombuffer(keys, KEY)
+        pin_rows, region_rows = np.frombuffer(pins, PIN), np.frombuffer(regions, REGION)
+        key_rows = settle(np.frombuffer(keys, KEY), np.append(pin_rows["file"], region_rows["file"]), self.before)
         found = resolve(key_rows, list(self.names.codes))
         graded = Graded.of(found, key_rows["kind"])
         dax = np.zeros(len(found.names), bool)
@@ -131,10 +138,10 @@ class Lowering:
         assembly = Assembly(info, files, self._slots(graded))
 
         def entities() -> dict[str, pa.Table]:
-            held = _pins(np.frombuffer(pins, PIN), found, info)
+            held = _pins(pin_rows, found, info)
             self._count_pages_and_waits(held)
             tracepoints = [(*name, count, mapping.op if (mapping := self.mappings[name]) else None) for name, count in self.counts.items()]
-            return assembly.entities(_regions(np.frombuffer(regions, REGION), found, info), held, tracepoints, self.losses)
+            return assembly.entities(_regions(region_rows, found, info), held, tracepoints, self.losses)
 
         return Canonical(self._events(graded, assembly), entities, assembly.totals)
 

@@ -20,6 +20,7 @@ from replay.errors import ReplayError, TraceError
 from replay.ingest.perfdirectory import files_of, is_perf_directory
 from replay.ingest.pipeline import IngestSummary, content_hash, ingest_file
 from replay.ingest.sniff import sniff
+from replay.statefile import SUFFIX
 from replay.store import Store, is_store
 
 # What an ingest takes, measured: some for the libraries and a batch, and up to this many times a compressed file for its events.
@@ -76,7 +77,7 @@ def _is_directory(path: str) -> bool:
 
 
 def _walk(root: str) -> tuple[list[str], list[TraceError]]:
-    """Regular files and perf.data directories below, sorted by name in each directory; stores are left out."""
+    """Regular files and perf.data directories below, sorted by name in each directory; not stores, nor the state beside a trace."""
     files: list[str] = []
     errors: list[TraceError] = []
 
@@ -88,7 +89,8 @@ def _walk(root: str) -> tuple[list[str], list[TraceError]]:
         below[:] = sorted(name for name in below if name not in whole and not is_store(os.path.join(folder, name)))
         paths = (os.path.join(folder, name) for name in sorted({*names, *whole}))
         files += [path for path in paths if os.path.isfile(path) or os.path.isdir(path)]
-    return files, errors
+    traces = set(files)
+    return [file for file in files if file.removesuffix(SUFFIX) not in traces or not file.endswith(SUFFIX)], errors
 
 
 def _holds_trace(path: str) -> bool:

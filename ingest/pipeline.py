@@ -17,12 +17,14 @@ from replay.ingest.perfdirectory import files_of
 from replay.ingest.rawfiles import RawFile, RawFiles
 from replay.ingest.records import Progress, TraceInfo, TraceReader
 from replay.ingest.sniff import sniff
+from replay.statefile import read_state, state_path
 from replay.store import Entry, Stage, Store, content_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from replay.ingest.canonical import Canonical, EventTotals
+    from replay.statefile import SystemState
 
 # Part of a trace's id: raise it when the same file would give other tables.
 INGEST_VERSION = "4"
@@ -78,6 +80,7 @@ def ingest_file(store: Store, path: str, progress: Progress | None = None) -> In
     """Read the file into the store. TraceError where it cannot be read; the store is then as before."""
     kind = sniff(path)
     before = _fingerprint(path)
+    state = None if kind == "jsonl" else read_state(path)
     with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:
         hashing = pool.submit(content_hash, path)
         with suppress(TimeoutError):
@@ -87,7 +90,7 @@ def ingest_file(store: Store, path: str, progress: Progress | None = None) -> In
             return IngestSummary(found, already=True)
         with store.stage("traces", "new") as stage:
             try:
-                info, tables, totals, raw = _read(kind, path, stage.path, progress, lambda: _known(store, hashing) is not None)
+                info, tables, totals, raw = _read(kind, path, stage.path, progress, state, lambda: _known(store, hashing) is not None)
             except _Already:
                 pass
             else:
@@ -100,7 +103,7 @@ def ingest_file(store: Store, path: str, progress: Progress | None = None) -> In
 
 
 def _read(
-    kind: str, path: str, folder: Path, progress: Progress | None, known: Callable[[], bool]
+    kind: str, path: str, folder: Path, progress: Progress | None, before: SystemState | None, known: Callable[[], bool]
 ) -> tuple[TraceInfo, Mapping[str, pa.Table], EventTotals, Sequence[RawFile]]:
     """Fill the folder with the trace's tables; gives all but the events, of which there may be too many."""
     stages = _Stages(progress)
@@ -109,10 +112,12 @@ def _read(
 
         info, canonical = read_jsonl(path, stages.reading)
         return info, *_write(folder, canonical, lambda _: stages.end()), ()
+    from replay.ingest.before import count, informed
     from replay.ingest.lowering import Lowering
 
     reader = _open(kind, path)
-    with closing(Lowering(reader.info, reader.losses, folder)) as lowering:
+    info = reader.info if before is None else informed(reader.info, before)
+    with closing(Lowering(info, reader.losses, folder, before)) as lowering:
         with RawFiles(folder / "raw") as files:
             for batch in reader.batches(stages.reading):
                 files.add(batch)
@@ -120,10 +125,12 @@ def _read(
                 if known():
                     raise _Already
             raw = files.finish()
+        if before is not None:
+            count(before, reader.losses)
         canonical, rows_put_aside = lowering.finish(), lowering.spill.rows
         tables, totals = _write(folder, canonical, lambda rows: stages.writing(rows, rows_put_aside))
         stages.end()
-        return reader.info, tables, totals, raw
+        return info, tables, totals, raw
 
 
 def _write(folder: Path, canonical: Canonical, written: Callable[[int], None]) -> tuple[dict[str, pa.Table], EventTotals]:
@@ -222,7 +229,7 @@ def _known(store: Store, hashing: Future[str]) -> Entry | None:
 def content_hash(path: str) -> str:
     """The trace's id, should the file hold one."""
     digest = blake2b(digest_size=16)
-    parts = files_of(path)
+    parts = _parts(path)
     if len(parts) > 1:
         digest.update(repr([os.stat(part).st_size for part in parts]).encode())
     for part in parts:
@@ -233,4 +240,10 @@ def content_hash(path: str) -> str:
 
 
 def _fingerprint(path: str) -> list[tuple[str, int, int]]:
-    return [(part, (status := os.stat(part)).st_size, status.st_mtime_ns) for part in files_of(path)]
+    return [(part, (status := os.stat(part)).st_size, status.st_mtime_ns) for part in _parts(path)]
+
+
+def _parts(path: str) -> list[str]:
+    """The files that tell what the trace is: its own, and the state beside it."""
+    state = state_path(path)
+    return files_of(path) + [state] * os.path.isfile(state)

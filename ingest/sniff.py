@@ -50,6 +50,8 @@ def sniff(path: str) -> str:
         raise TraceError(path, len(head), "cut off within the magic of a trace.dat")
     if head.startswith(PERF_MAGICS):
         return "perf"
+    if head.startswith(b'{"replay_state"'):
+        raise TraceError(path, 0, "this is the state beside a trace", hint="ingest reads it with the trace")
     if head.removeprefix(_BOM).lstrip()[:1] == b"{":
         return "jsonl"
     for known in _OTHERS:

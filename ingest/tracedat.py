@@ -78,6 +78,27 @@ class Container:
 
 
 def read_container(path: str, data: memoryview) -> Container:
+    container, cursor = _begin(path, data)
+    if container.version == 6:
+        _read_v6(container, cursor)
+    else:
+        _read_v7(container, cursor)
+    _check_disjoint(container)
+    return container
+
+
+def read_overruns(path: str, data: memoryview) -> dict[int, int]:
+    """Events that each CPU had no room for; with as little as possible of the file, since who has just recorded it wants to know."""
+    container, cursor = _begin(path, data)
+    if container.version == 6:
+        _read_v6(container, cursor)
+    else:
+        _use_options(container, _read_all_options_v7(container, cursor, Allowance(path, most_metadata_bytes(len(data))))[0])
+    return container.overruns
+
+
+def _begin(path: str, data: memoryview) -> tuple[Container, ByteCursor]:
+    """The head of the file, with the cursor behind it."""
     cursor = ByteCursor(path, data)
     if bytes(data[: len(MAGIC)]) != MAGIC:
         raise TraceError(path, 0, "not a trace.dat file" if len(data) else "the file is empty")
@@ -90,13 +111,7 @@ def read_container(path: str, data: memoryview) -> Container:
         raise cursor.error(f"expected byte order 0 or 1, found {order}")
     cursor.big_endian = order == 1
     cursor.number(1, "the size of a long")  # of the recorder's user space; the kernel's is in header_page
-    container = Container(path, int(version), page_bytes=_page_bytes(cursor), big_endian=cursor.big_endian)
-    if container.version == 6:
-        _read_v6(container, cursor)
-    else:
-        _read_v7(container, cursor)
-    _check_disjoint(container)
-    return container
+    return Container(path, int(version), page_bytes=_page_bytes(cursor), big_endian=cursor.big_endian), cursor
 
 
 def _page_bytes(cursor: ByteCursor) -> int:
@@ -145,28 +160,8 @@ def _read_flyrecord(container: Container, cursor: ByteCursor, options: Options, 
 
 
 def _read_v7(container: Container, cursor: ByteCursor) -> None:
-    container.compression = cursor.string("the name of the compression", 64)
-    cursor.string("the version of the compression", 256)
-    if container.compression not in COMPRESSIONS:
-        raise cursor.error(f"compression {container.compression!r} is not supported ({', '.join(COMPRESSIONS)} are)")
-    options = Options()
     allowance = Allowance(cursor.path, most_metadata_bytes(len(cursor.data)))
-    seen: set[int] = set()
-    following = cursor.number(8, "the offset of the options")
-    tail = 0
-    while following:
-        if following in seen:
-            raise TraceError(cursor.path, following, "the options sections form a loop")
-        if len(seen) >= MAX_OPTIONS_SECTIONS:
-            raise TraceError(cursor.path, following, f"more than {MAX_OPTIONS_SECTIONS} options sections")
-        seen.add(following)
-        section = open_section(cursor, following, container.compression, allowance)
-        if section.id != Option.DONE:
-            raise TraceError(cursor.path, following, f"expected an options section, found section {section.id}")
-        tail = max(tail, following)
-        following = _read_options_v7(options, section)
-    if options.cpus is not None:
-        container.cpus = options.cpus
+    options, tail = _read_all_options_v7(container, cursor, allowance)
     _use_options(container, options)
     for kind, read in (
         (Option.HEADER_INFO, read_header_info),
@@ -185,6 +180,32 @@ def _read_v7(container: Container, cursor: ByteCursor) -> None:
         read(container, section.cursor)
     _read_buffers_v7(container, cursor, options, allowance)
     container.missing_bytes = _missing_bytes(cursor, tail)
+
+
+def _read_all_options_v7(container: Container, cursor: ByteCursor, allowance: Allowance) -> tuple[Options, int]:
+    """Every options section, and where the last one of them in the file is."""
+    container.compression = cursor.string("the name of the compression", 64)
+    cursor.string("the version of the compression", 256)
+    if container.compression not in COMPRESSIONS:
+        raise cursor.error(f"compression {container.compression!r} is not supported ({', '.join(COMPRESSIONS)} are)")
+    options = Options()
+    seen: set[int] = set()
+    following = cursor.number(8, "the offset of the options")
+    tail = 0
+    while following:
+        if following in seen:
+            raise TraceError(cursor.path, following, "the options sections form a loop")
+        if len(seen) >= MAX_OPTIONS_SECTIONS:
+            raise TraceError(cursor.path, following, f"more than {MAX_OPTIONS_SECTIONS} options sections")
+        seen.add(following)
+        section = open_section(cursor, following, container.compression, allowance)
+        if section.id != Option.DONE:
+            raise TraceError(cursor.path, following, f"expected an options section, found section {section.id}")
+        tail = max(tail, following)
+        following = _read_options_v7(options, section)
+    if options.cpus is not None:
+        container.cpus = options.cpus
+    return options, tail
 
 
 def _missing_bytes(cursor: ByteCursor, at: int) -> int:

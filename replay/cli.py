@@ -258,7 +258,7 @@ def validate(
     return command(store_path(context, store), trace, misses, form.value, output)
 
 
-@app.command(epilog=epilog("record"), context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
+@app.command(epilog=epilog("record"), context_settings={"allow_interspersed_args": False})
 def record(
     command: Annotated[
         list[str] | None, typer.Argument(metavar="-- COMMAND...", show_default=False, help="The workload; recording ends with it.")

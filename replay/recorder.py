@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from replay.errors import ReplayError
+from replay.ingest.tracecmd import map_file
+from replay.ingest.tracedat import read_overruns
 from replay.probes import GROUP
 from replay.recordplan import Plan
 
 RECORDERS = ("trace-cmd", "perf")
 BUFFER_KB = 8192
+# PERF_RECORD_LOST (id, lost) and PERF_RECORD_LOST_SAMPLES (lost): where the number stands in the record.
+_PERF_LOST = {2: 16, 13: 8}
 _PACKAGES = "Debian: apt install trace-cmd, or linux-perf"
 
 
@@ -66,6 +71,23 @@ def arguments(request: Request, recorder: str, plan: Plan, clocks: Sequence[str]
     events = groups + plan.tracepoints
     options = ["-q", *clock, "-b", str(request.buffer_kb), "-o", output]
     return ["trace-cmd", "record", *options, *(word for event in events for word in ("-e", event)), *request.lasting]
+
+
+def lost_events(path: str, recorder: str) -> int:
+    """How many events the kernel had no room for, by the file's own account."""
+    data = map_file(Path(path))
+    return sum(_lost_by_perf(data)) if recorder == "perf" else sum(read_overruns(path, data).values())
+
+
+def _lost_by_perf(data: memoryview) -> Iterator[int]:
+    """perf.data: in the header where the records are; a record has a type, misc, and its size (include/uapi/linux/perf_event.h)."""
+    at, size = struct.unpack_from("QQ", data, 40)
+    end = min(at + size, len(data))
+    while at + 8 <= end:
+        kind, _, length = struct.unpack_from("IHH", data, at)
+        if kind in _PERF_LOST and at + _PERF_LOST[kind] + 8 <= end:
+            yield struct.unpack_from("Q", data, at + _PERF_LOST[kind])[0]
+        at += max(length, 8)
 
 
 def script(plan: Plan, argv: Sequence[str], tracing: Path) -> str:

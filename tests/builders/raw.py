@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from replay.ingest.before import informed
 from replay.ingest.canonical import Canonical
 from replay.ingest.losses import Losses
 from replay.ingest.lowering import Lowering
@@ -73,9 +74,12 @@ def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
 def lower(records: Sequence[Record], *, cuts: Sequence[int] = (), **facts: Any) -> tuple[Canonical, dict[str, int]]:
     """Lower the records in one batch, or in several that end at `cuts`; gives the tables and the counters that are not zero."""
     losses = Losses()
+    before = facts.pop("before", None)
     info = TraceInfo("test.dat", "test", "mono", facts.pop("uname", "Linux x 6.1.0"), 2, **facts)
+    if before is not None:
+        info = informed(info, before)
     edges = [0, *cuts, len(records)]
-    with closing(Lowering(info, losses)) as lowering:
+    with closing(Lowering(info, losses, before=before)) as lowering:
         for first, last in pairwise(edges):
             lowering.add(batch(records[first:last], first))
         canonical = lowering.finish()
