@@ -100,7 +100,7 @@ SELECT
   coalesce(sum(killed_tasks), 0)::BIGINT AS killed_tasks,
   coalesce(sum(stalls), 0)::BIGINT AS stalls,
   coalesce(max(longest_ns), 0)::BIGINT AS longest_ns,
-  coalesce(max((longest_ns, longest_open))[2], false) AS longest_open,
+  coalesce((max((longest_ns, longest_open)) FILTER (longest_ns IS NOT NULL))[2], false) AS longest_open,
   coalesce(sum(total_ns), 0)::BIGINT AS total_ns,
   coalesce(sum(unbounded), 0)::BIGINT AS unbounded,
   coalesce(sum(bounce_bytes), 0)::BIGINT AS bounce_bytes,

@@ -118,6 +118,12 @@ def test_overview_sums_runs_of_a_policy_in_the_order_of_policies(store: Store) -
     assert found[2]["at_risk_pages"] == 0
 
 
+def test_the_longest_wait_is_open_though_other_runs_have_none(store: Store) -> None:
+    add_run(store, "r6", "lease", OTHER, params='{"lease.app": "5ms", "lease.rtt": "10us"}')
+    (row,) = answer(store, "overview", policy="lease")
+    assert (row["traces"], row["longest_ns"], row["longest_open"]) == (2, 23, True)
+
+
 def test_overview_of_one_trace_and_one_policy(store: Store) -> None:
     (row,) = answer(store, "overview", trace=OTHER)
     assert (row["policy"], row["at_risk_pages"]) == ("none", 5)
