@@ -22,7 +22,7 @@ _MOST_RANGES = 1 << 20
 _MOST_ID = 1 << 31
 _MINOR_BITS = 20  # dev_t inside of the kernel
 _RANGE = re.compile(
-    r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) [r-][w-][x-]([ps]) ([0-9a-f]{1,16}) ([0-9a-f]{1,3}):([0-9a-f]{1,5}) (\d{1,19})(?: .*)?"
+    r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) [r-][w-][x-]([ps]) ([0-9a-f]{1,16}) ([0-9a-f]{1,3}):([0-9a-f]{1,5}) (\d{1,20})(?: .*)?"
 )
 # Of /proc/self/mountinfo: id, parent, major:minor, root, mount point, options, any number of fields, -, type, source, options.
 _MOUNT = re.compile(r"\d+ \d+ (\d{1,4}):(\d{1,7}) \S+ \S+ \S+ .*?- \S+ \S+ (\S+)")
@@ -69,14 +69,14 @@ class SystemState:
 
     def dax_devices(self) -> frozenset[int]:
         """Devices whose files are all mapped directly."""
-        mounts = (_MOUNT.match(line) for line in self.mountinfo.splitlines())
+        mounts = (_MOUNT.match(line) for line in self.mountinfo.split("\n"))
         return frozenset(
             int(mount[1]) << _MINOR_BITS | int(mount[2]) for mount in mounts if mount and not _DAX_OPTIONS.isdisjoint(mount[3].split(","))
         )
 
 
-def state_path(trace: str) -> str:
-    return f"{trace.rstrip('/')}{SUFFIX}"
+def state_path(trace: str | os.PathLike[str]) -> str:
+    return f"{os.fspath(trace).rstrip('/')}{SUFFIX}"
 
 
 def write_state(path: str, state: SystemState) -> None:
@@ -112,6 +112,11 @@ def read_state(trace: str) -> SystemState | None:
         return None
     except OSError as error:
         raise TraceError(path, None, (error.strerror or "cannot be read").lower()) from None
+    return parse_state(path, data)
+
+
+def parse_state(path: str, data: bytes) -> SystemState:
+    """The state in these bytes of a file."""
     return _Reader(path).read(data)
 
 
@@ -154,7 +159,9 @@ class _Reader:
     def _take_region(self, region: Any) -> None:
         if not isinstance(region, dict):
             raise self.error("expected an object that tells a memory region")
-        self.state.regions = [*(self.state.regions or ()), region]
+        if self.state.regions is None:
+            self.state.regions = []
+        self.state.regions.append(region)
 
     def _take_process(self, record: dict[str, Any]) -> None:
         pid = self._number(record["pid"], "pid")
@@ -165,16 +172,19 @@ class _Reader:
         self.state.processes.append(process)
         ranges = self.state.ranges[pid] = []
         last = 0
-        for number, line in enumerate(process.maps.splitlines(), 1):
+        # Not splitlines: names of files may hold what else it takes for the end of a line.
+        for number, line in enumerate(process.maps.removesuffix("\n").split("\n") if process.maps else (), 1):
             match = _RANGE.fullmatch(line)
             if match is None:
                 raise self.error(f"line {number} of the mappings of process {pid} is none: {line[:80]!r}")
-            start, end = int(match[1], 16), int(match[2], 16)
+            start, end, ino = int(match[1], 16), int(match[2], 16), int(match[7])
+            if ino >= 1 << 64:
+                raise self.error(f"line {number} of the mappings of process {pid} has an inode of more than 64 bits")
             if not last <= start < end:
                 raise self.error(f"line {number} of the mappings of process {pid} is not behind the one before it")
             last = end
             device = int(match[5], 16) << _MINOR_BITS | int(match[6], 16)
-            ranges.append(Range(start, end, int(match[4], 16) >> 12, device, int(match[7]), match[3] == "s"))
+            ranges.append(Range(start, end, int(match[4], 16) >> 12, device, ino, match[3] == "s"))
         self.ranges += len(ranges)
         if self.ranges > _MOST_RANGES:
             raise self.error(f"more than {_MOST_RANGES} mappings cannot be right")
@@ -183,7 +193,7 @@ class _Reader:
         value = record.get(name, "")
         if not isinstance(value, str):
             raise self.error(f"expected text as {name}")
-        return value
+        return value.encode("utf-8", "replace").decode()  # without the lone surrogates that stand for bytes of no text
 
     def _number(self, value: Any, what: str) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MOST_ID:

@@ -232,3 +232,16 @@ def read_back(state: SystemState) -> SystemState:
 
     with tempfile.TemporaryDirectory() as folder:
         return written(Path(folder) / "x", state)
+
+
+def test_names_of_files_and_processes_may_hold_any_byte(trace: Path) -> None:
+    odd = f"{BASE:x}-{BASE + 4096:x} rw-s 00000000 fe:10 {(1 << 64) - 1} /data/a\x0bb\x85c\u2028d\udcff\n"
+    before = SystemState(uname="Linux \udcff", processes=[Process(10, "a\udcffb", (10,), odd)])
+    found = written(trace, before)
+    assert [process.comm for process in found.processes] == ["a?b"]
+    assert found.ranges[10] == [Range(BASE, BASE + 4096, 0, DEV, (1 << 64) - 1, True)]
+
+
+def test_an_inode_of_more_than_64_bits_is_refused(trace: Path) -> None:
+    with pytest.raises(TraceError, match="line 1 of the mappings of process 10 has an inode of more than 64 bits"):
+        written(trace, state(f"{BASE:x}-{BASE + 4096:x} rw-s 00000000 fe:10 {1 << 64} /x\n"))

@@ -10,4 +10,4 @@ Each decoder has a module here, its target, with
 run.py runs one of them, or all; worker.py is the process that fuzzes.
 """
 
-TARGETS = ("tracedat", "perf", "text", "jsonl")
+TARGETS = ("tracedat", "perf", "text", "jsonl", "state")
