@@ -4,50 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from replay import reports
-from replay.errors import ReplayError
 from replay.policies import BUILTIN
-from replay.reportheader import Report
-from replay.reporting import _uneven, _with_runs
+from replay.reporting import Reported, ask
 from replay.session import Session
 from replay.store import Entry, Store
-from replay.summary import caveats
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Row = Mapping[str, Any]
 # Reports on the page, and how many rows for each policy where they name names.
-_ASKED: dict[str, int | None] = {"overview": None, "stall-distribution": None, "stalls": 10, "over-time": None, "culprits": 10}
-_ASKED |= {"cost-series": None}
+_ASKED: dict[str, int | None] = {"overview": None, "runs": None, "stall-distribution": None, "stalls": 10, "over-time": None}
+_ASKED |= {"culprits": 10, "cost-series": None}
 # Colours of the stylesheet: one for each built-in policy, and more for others.
 OTHER_HUES = 4
+_LOSSES = """
+    SELECT trace, source, counter, severity, sum(count)::BIGINT AS count, max(total) AS total, meaning, advice
+    FROM losses JOIN _traces USING (trace)
+    WHERE count > 0
+    GROUP BY source, trace, counter, severity, meaning, advice
+    ORDER BY source, trace, CASE severity WHEN 'data_loss' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END, counter
+"""
+_TRACES = """
+    SELECT source, trace, format, uname, clock, cpus, ts_last - ts_first AS span_ns, raw_events, events, pins, pins_unresolved, lost_events
+    FROM traces WHERE getvariable('trace')::VARCHAR IS NULL OR trace = getvariable('trace')::VARCHAR
+    ORDER BY source, trace
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A report and its rows."""
+    """A report's answer and its rows."""
 
-    report: Report
-    table: pa.Table
+    reported: Reported
     rows: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that the page shows. `caveats`: how far to trust it."""
+    """All that the page shows: answers by the report's name, the runs that they are about, their traces, and what those lost."""
 
-    traces: Sequence[Entry]
-    runs: Sequence[Entry]
     answers: Mapping[str, Answered]
+    runs: Sequence[Entry]
+    traces: Sequence[Row]
     losses: Sequence[Row]
-    caveats: Sequence[str]
 
     @property
-    def title(self) -> str:
-        return self.answers["overview"].report.title
+    def overview(self) -> Reported:
+        return self.answers["overview"].reported
 
     @property
     def is_lossy(self) -> bool:
@@ -56,39 +59,27 @@ class Findings:
     def rows(self, report: str) -> Sequence[Row]:
         return self.answers[report].rows
 
+    def without(self, names: Sequence[str]) -> list[str]:
+        """The labels of the comparison that are not among these."""
+        return [name for name in dict.fromkeys(map(label, self.rows("overview"))) if name not in names]
+
 
 def gather(store: Store, trace: str | None, policy: str | None) -> Findings:
     """Ask every report about these runs; errors where there is nothing to compare."""
-    entry = store.resolve_trace(trace) if trace is not None else None
-    runs = store.runs()
-    traces = _with_runs(store, [entry] if entry else store.traces(), runs, policy)
-    known = {found.id for found in traces}
-    runs = [run for run in runs if run.row["trace"] in known and policy in (None, run.row["policy"])]
-    values: dict[str, str | int | None] = {"trace": entry.id if entry else None, "policy": policy}
+    answers = {name: _answer(store, name, {"trace": trace, "policy": policy, "limit": limit}) for name, limit in _ASKED.items()}
+    found = (store.find("runs", row["run"]) for row in answers["runs"].rows)
+    runs = [entry for entry in found if entry is not None]
+    replayed = {entry.row["trace"] for entry in runs}
     with Session(store) as session:
-        answers = {name: _ask(session, name, {**values, "limit": limit}) for name, limit in _ASKED.items()}
-        session.set_variables(values)
-        losses = session.sql(_LOSSES).rows()
-    if not answers["overview"].rows:
-        raise ReplayError("nothing has been replayed yet", where=str(store.path), hint="first: replay run")
-    return Findings(traces, runs, answers, losses, [*_uneven(answers["overview"].table), *caveats(traces)])
+        session.set_variables({"trace": store.resolve_trace(trace).id if trace is not None else None})
+        traces = [row for row in session.sql(_TRACES).rows() if row["trace"] in replayed]
+        losses = [row for row in session.sql(_LOSSES).rows() if row["trace"] in replayed]
+    return Findings(answers, runs, traces, losses)
 
 
-_LOSSES = """
-    SELECT source, counter, severity, sum(count)::BIGINT AS count, max(total) AS total, meaning, advice
-    FROM losses JOIN _traces USING (trace)
-    WHERE count > 0 AND trace IN (SELECT trace FROM _runs)
-    GROUP BY source, trace, counter, severity, meaning, advice
-    ORDER BY source, trace, CASE severity WHEN 'data_loss' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END, counter
-"""
-
-
-def _ask(session: Session, name: str, values: Mapping[str, str | int | None]) -> Answered:
-    report = reports.load(name)
-    known = {parameter.name for parameter in report.parameters}
-    table = reports.run(session, report, {key: value for key, value in values.items() if key in known})
-    rows: list[Row] = table.to_pylist()
-    return Answered(report, table, rows)
+def _answer(store: Store, name: str, values: Mapping[str, str | int | None]) -> Answered:
+    reported = ask(store, name, values)
+    return Answered(reported, reported.rows())
 
 
 def label(row: Row) -> str:

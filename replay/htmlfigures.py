@@ -72,8 +72,8 @@ def figure(title: str | Html, *content: Html | None, note: str | None = None) ->
     return el("figure", caption, *content)
 
 
-def data(summary: str, *tables: Html) -> Html:
-    """The numbers of a chart, for whoever wants or needs them."""
+def data(summary: str | Html, *tables: Html) -> Html:
+    """Numbers for whoever wants or needs them; on paper only their summary."""
     return el("details", el("summary", summary), *tables, class_="data")
 
 

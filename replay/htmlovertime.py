@@ -38,7 +38,7 @@ def _conflicts(found: Findings, drawing: Drawing, rows: Sequence[Row], traces: i
         if _any(rows, risk)
     ]
     note = f"Intervals of {duration(width)}, from the first event on."
-    without = [name for name in dict.fromkeys(map(label, found.rows("overview"))) if name not in names]
+    without = found.without(list(names))
     note += f" No conflict under {listed(without)}." if without else ""
     return join(
         [
@@ -75,7 +75,7 @@ def costs_over_time(found: Findings, drawing: Drawing) -> Html:
 
 
 def _costs(found: Findings, drawing: Drawing, rows: Sequence[Row], traces: int) -> Html:
-    docs = {column.name: column.doc.rstrip(".") for column in found.answers["overview"].report.columns}
+    docs = {column.name: column.doc.rstrip(".") for column in found.overview.report.columns}
     span = max(row["after_ns"] + row["width_ns"] for row in rows)
     widths = sorted({row["width_ns"] for row in rows})
     intervals = f"Intervals of {' to '.join(dict.fromkeys(map(duration, (widths[0], widths[-1]))))}."
@@ -114,7 +114,7 @@ def who_hurts_whom(found: Findings, drawing: Drawing) -> Html:
     for name in dict.fromkeys(map(label, answered.rows)):
         rows = [row for row in answered.rows if label(row) == name]
         worst = join([chip(drawing, rows[0]), el("span", f": {_harm(rows[0])}", class_="worst")])
-        folded.append(el("details", el("summary", worst), table(drawing, heads, rows, f"Who hurts whom under {name}")))
+        folded.append(data(worst, table(drawing, heads, rows, f"Who hurts whom under {name}")))
     lead = el("p", "The worst of each policy, unfolded the worst ten; ", el("code", "replay report culprits --policy NAME"), " names more.")
     return join([lead, *folded])
 

@@ -13,7 +13,6 @@ from replay.htmldata import Findings, hues
 from replay.htmlfigures import Drawing
 from replay.htmlmarkup import Html, el, script_json
 from replay.htmlsections import SECTIONS, Section
-from replay.summary import subject
 
 
 def page(found: Findings, forms: Mapping[str, Any], runtime: str) -> str:
@@ -30,7 +29,7 @@ def page(found: Findings, forms: Mapping[str, Any], runtime: str) -> str:
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
         el("meta", name="generator", content=f"replay {__version__}"),
-        el("title", f"{found.title}: {subject(found.traces)}"),
+        el("title", f"{found.overview.report.title}: {found.overview.about}"),
         el("style", style),
     )
     links = (el("li", el("a", section.title, href=f"#{section.name}")) for section, _ in chapters)
@@ -38,7 +37,7 @@ def page(found: Findings, forms: Mapping[str, Any], runtime: str) -> str:
     body = el(
         "body",
         el("a", "Skip to the comparison", href="#main", class_="skip"),
-        el("header", el("h1", found.title), el("p", subject(found.traces), class_="subject"), _trust(found), contents),
+        el("header", el("h1", found.overview.report.title), el("p", found.overview.about, class_="subject"), _trust(found), contents),
         el("noscript", el("p", "Charts need JavaScript; the tables below each of them have the same numbers.", class_="alert")),
         el("main", *(_chapter(section, content) for section, content in chapters), id="main"),
         el(
@@ -58,7 +57,7 @@ def _chapter(section: Section, content: Html) -> Html:
 
 def _trust(found: Findings) -> Html:
     """How far to trust it: where something was lost, that comes before everything else."""
-    lines = [el("p", line) for line in found.caveats]
+    lines = [el("p", line) for line in found.overview.notes]
     if found.is_lossy:
         return el("div", el("h2", "This comparison has losses"), *lines, class_="alert", role="note")
     return el("div", *lines, class_="note")

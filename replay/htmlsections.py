@@ -8,6 +8,7 @@ from typing import Any
 
 from replay.htmldata import Findings, label
 from replay.htmlfigures import Drawing, Line, data, figure, legend, listed
+from replay.htmlground import assumptions, losses
 from replay.htmlmarkup import Html, el, join
 from replay.htmlovertime import conflicts_over_time, costs_over_time, who_hurts_whom
 from replay.htmltables import heads_of, report_sections, table
@@ -29,10 +30,10 @@ class Section:
 
 def _headline(found: Findings, drawing: Drawing) -> Html:
     answered = found.answers["overview"]
-    columns = {column.name: column.head for column in answered.report.columns}
+    columns = {column.name: column.head for column in answered.reported.report.columns}
     heads = {name: columns[name] for name in _HEADLINE if name != "traces" or len(found.traces) > 1}
     shown = table(drawing, heads, answered.rows, "What each policy puts at risk, withholds, and makes tasks wait", _HEADLINE_BARS)
-    (at_risk,) = (part.text for part in parts(answered.report, answered.rows) if part.title == "Data at risk")
+    (at_risk,) = (part.text for part in parts(answered.reported.report, answered.rows) if part.title == "Data at risk")
     lead = el("p", f"Data at risk: {at_risk}")
     return join([lead, shown, el("details", el("summary", "All figures of the overview"), *report_sections(drawing, answered))])
 
@@ -42,15 +43,15 @@ def _stalls(found: Findings, drawing: Drawing) -> Html:
     if not answered.rows:
         return el("p", "No policy made any task wait for a pin.")
     lines = drawing.lines(answered.rows)
-    without = [name for name in dict.fromkeys(map(label, found.rows("overview"))) if name not in lines]
+    without = found.without(list(lines))
     note = (
         "Ten steps for each factor of ten: a step is 26 % wide. A wait that had not ended at the end of the trace lasts longer than drawn."
     )
     note += f" No wait under {listed(without)}." if without else ""
     chart = drawing.place("stalls", _stall_points(found, lines), _stalls_in_words(found))
-    numbers = data("The numbers of this chart", table(drawing, heads_of(answered), answered.rows, answered.report.title))
+    numbers = data("The numbers of this chart", table(drawing, heads_of(answered), answered.rows, answered.reported.report.title))
     waiting = found.answers["stalls"]
-    title = f"{waiting.report.title} (the first ten of each policy)"
+    title = f"{waiting.reported.report.title} (the first ten of each policy)"
     return join(
         [
             figure("How many waits last at least so long", legend(list(lines.values())), chart, numbers, note=note),
@@ -85,4 +86,6 @@ SECTIONS: tuple[Section, ...] = (
     Section("conflicts", "Conflicts over time", conflicts_over_time),
     Section("culprits", "Who hurts whom", who_hurts_whom),
     Section("costs", "Costs over time", costs_over_time),
+    Section("losses", "What was lost", losses),
+    Section("assumptions", "What this stands on", assumptions),
 )

@@ -61,19 +61,19 @@ def _share(drawing: Drawing, row: Row, name: str, most: Mapping[str, float]) -> 
 
 def chip(drawing: Drawing, row: Row) -> Html:
     """A policy's name, and its settings, behind a spot of its colour."""
-    return join([el("span", "", class_="chip", style=f"--hue:{drawing.hue(row[_POLICY])}", aria_hidden="true"), label(row)])
+    return el("span", label(row), class_="policy", style=f"--hue:{drawing.hue(row[_POLICY])}")
 
 
 def heads_of(answered: Answered, without: Sequence[str] = ()) -> dict[str, Head]:
     """The columns of a report that show something, flags and the settings of a policy aside."""
-    (part,) = parts(answered.report, answered.rows)
+    (part,) = parts(answered.reported.report, answered.rows)
     return {name: head for name, head in part.heads.items() if name not in without}
 
 
 def report_sections(drawing: Drawing, answered: Answered) -> list[Html]:
     """Each section of a report: its title, what it is about, its table, and which columns have nothing."""
     found = []
-    for part in parts(answered.report, answered.rows):
+    for part in parts(answered.reported.report, answered.rows):
         absent = el("p", f"None anywhere: {', '.join(part.empty)}.", class_="note") if part.empty else None
         lead = el("p", part.text[:1].upper() + part.text[1:])
         found.append(join([el("h3", part.title), lead, table(drawing, part.heads, answered.rows, part.title), absent]))
