@@ -40,7 +40,7 @@ PARAMS = (
 
 cdef enum:
     AHEAD = 32             # rows whose first page's flags are fetched ahead of the main cursor
-    NEAR = 8               # rows whose first page's pins are, now that its flags are there
+    NEAR = 16              # rows whose first page's pins are, now that its flags are there
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------

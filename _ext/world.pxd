@@ -139,13 +139,14 @@ cdef struct Params:
 
 # Of a page: who pins it. All zero while nobody ever did; only flags of PAGE_HELD and PAGE_MAPPED give the counts and the
 # holder a meaning. So a page that nobody pins costs the loop and the memory its flags and no more.
+# The first 16 bytes are what most rows look at: the memory's own alignment keeps them in one cache line.
 cdef struct Slot:
-    int64_t written        # one more than when a page that stays dirty was last written, 0: not since; WB_BOUNCE only
-    uint32_t n_long        # active long-term pins of its current instance
-    uint32_t n_short
-    uint32_t n_write
-    int32_t holder         # the latest pin
     int32_t born           # step at which an instance that was pinned last ended: an older pin does not hold the present one
+    uint32_t n_write
+    uint32_t n_long        # active long-term pins of its current instance
+    int32_t holder         # the latest pin
+    int64_t written        # one more than when a page that stays dirty was last written, 0: not since; WB_BOUNCE only
+    uint32_t n_short
 
 
 cdef struct Pin:
@@ -382,7 +383,11 @@ cdef inline int64_t bytes_of(const Rows* rows, int64_t row) noexcept nogil:
 
 
 cdef extern from *:
-    void prefetch "__builtin_prefetch" (const void* address) noexcept nogil
+    """
+    /* GCC takes a function that only prefetches for one without effect, and drops calls of it; the empty statement has one. */
+    static inline void prefetch(const void *address) { __asm__ volatile("" : : "r"(address)); __builtin_prefetch(address); }
+    """
+    void prefetch(const void* address) noexcept nogil
 
 
 cdef inline void fetch(World* w, int64_t row) noexcept nogil:
