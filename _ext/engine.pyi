@@ -14,7 +14,7 @@ PARAMS: tuple[str, ...]
 
 @type_check_only
 class Outcome(TypedDict):
-    conflicts: dict[str, npt.NDArray[np.int64]]
+    conflicts: dict[str, npt.NDArray[np.integer]]
     stalls: dict[str, npt.NDArray[np.int64]]
     refusals: dict[str, npt.NDArray[np.int64]]
     revocations: dict[str, npt.NDArray[np.int64]]
@@ -27,6 +27,6 @@ def replay(
     trace: Trace,
     policy: npt.NDArray[np.int64],
     params: npt.NDArray[np.int64],
-    take_conflicts: Callable[[dict[str, npt.NDArray[np.int64]]], None] | None = None,
+    take_conflicts: Callable[[dict[str, npt.NDArray[np.integer]]], None] | None = None,
     batch: int = ...,
 ) -> Outcome: ...

@@ -3,19 +3,6 @@ from libc.stdint cimport int32_t, int64_t
 from replay._ext.world cimport Integral, World
 
 
-cdef struct ConflictRow:
-    int64_t ts
-    int64_t index
-    int64_t npages
-    int32_t cls
-    int32_t op
-    int32_t file
-    int32_t pin
-    int32_t region
-    int32_t culprit
-    int32_t victim
-
-
 cdef struct StallRow:
     int64_t ts
     int64_t dur

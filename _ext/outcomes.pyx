@@ -1,9 +1,9 @@
 """What a replay writes down: conflicts with their culprits, stalls, and costs over time."""
 
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from replay._ext.world cimport (
-    HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, World, matches, push,
+    Conflicts, HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, World, make_room, matches, push,
 )
 
 
@@ -64,22 +64,26 @@ cdef int32_t holder_of(World* w, int32_t file, int64_t slot, int look) noexcept 
 
 cdef int conflict(World* w, int cls, int op, int32_t file, int64_t index, int64_t npages, int32_t pin, int32_t region,
                   int32_t victim) except -1 nogil:
-    cdef ConflictRow row
-    row.ts = w.now
-    row.index = index
-    row.npages = npages
-    row.cls = cls
-    row.op = op
-    row.file = file
-    row.pin = pin
-    row.region = region if pin < 0 else w.pins[pin].region
-    row.culprit = -1
+    cdef Conflicts* t = &w.conflicts
+    cdef int64_t i = t.n
+    if i == t.room:
+        make_room(t, 2 * t.room + 64)
+    t.ts[i] = w.now
+    t.index[i] = index
+    t.npages[i] = npages
+    t.cls[i] = <uint8_t>cls
+    t.op[i] = <uint8_t>op
+    t.file[i] = file
+    t.pin[i] = pin
+    t.victim[i] = victim
     if pin >= 0:
-        row.culprit = w.pins[pin].task
-    elif region >= 0:
-        row.culprit = w.regions[region].task
-    row.victim = victim
-    return push(&w.conflicts, &row, sizeof(row))
+        t.region[i] = w.pins[pin].region
+        t.culprit[i] = w.pins[pin].task
+    else:
+        t.region[i] = region
+        t.culprit[i] = w.regions[region].task if region >= 0 else -1
+    t.n += 1
+    return 0
 
 
 cdef int64_t report(World* w, int cls, int op, int32_t file, int64_t lo, int64_t hi, int look, int32_t victim) except -1 nogil:

@@ -289,6 +289,21 @@ cdef struct Buffer:
     int64_t room
 
 
+cdef struct Conflicts:     # one array for each column, which leaves as it is: of what a replay writes down, only these are many
+    int64_t n
+    int64_t room
+    int64_t* ts
+    int64_t* index
+    int64_t* npages
+    int32_t* file
+    int32_t* pin
+    int32_t* region
+    int32_t* culprit
+    int32_t* victim
+    uint8_t* cls
+    uint8_t* op
+
+
 cdef struct Integral:
     int64_t n
     int64_t since
@@ -350,7 +365,7 @@ cdef struct World:
     const int64_t* reuse_npages
     int64_t reserve
     # outcomes
-    Buffer conflicts
+    Conflicts conflicts
     Buffer stalls
     Buffer refusals
     Buffer revocations
@@ -465,5 +480,6 @@ cdef inline int64_t price(Cost cost, int64_t npages) noexcept nogil:
 
 
 cdef int push(Buffer* buffer, const void* item, size_t size) except -1 nogil
+cdef int make_room(Conflicts* conflicts, int64_t room) except -1 nogil
 cdef void release(World* w) noexcept nogil
 cdef int allocate(World* w) except -1 nogil

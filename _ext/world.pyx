@@ -2,26 +2,64 @@
 
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 
 from replay._ext.decisions cimport N_METRICS, PROPAGATE_INODE
-from replay._ext.world cimport Buffer, File, InodeLock, N_BINS, Pin, Region, Slot, Task, World
+from replay._ext.world cimport Buffer, Conflicts, File, InodeLock, N_BINS, Pin, Region, Slot, Task, World
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include <stdint.h>
+    #include <sys/mman.h>
+    /* Pages of 2 MB, where the kernel has them: a fault for each 4 KB costs more than what is done with them. */
+    static void ask_for_large_pages(void *data, size_t size) {
+    #ifdef MADV_HUGEPAGE
+        uintptr_t begin = ((uintptr_t)data + 4095) & ~(uintptr_t)4095, end = ((uintptr_t)data + size) & ~(uintptr_t)4095;
+        if (begin < end && size >= ((size_t)4 << 20))
+            madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+    #endif
+    }
+    """
+    void ask_for_large_pages(void *data, size_t size) noexcept nogil
+
+
+cdef void* resized(void* data, int64_t n, size_t size) except NULL nogil:
+    """Memory for n items, the old ones among them."""
+    cdef void* grown = realloc(data, <size_t>n * size)
+    if grown == NULL:
+        with gil:
+            raise MemoryError(f"{n} outcome rows of {size} bytes")
+    ask_for_large_pages(grown, <size_t>n * size)
+    return grown
 
 
 cdef int push(Buffer* buffer, const void* item, size_t size) except -1 nogil:
     """Append one item; 0, or MemoryError."""
-    cdef int64_t room
-    cdef void* data
+    cdef int64_t room = 256 if buffer.room == 0 else buffer.room * 2
     if buffer.n == buffer.room:
-        room = 256 if buffer.room == 0 else buffer.room * 2
-        data = realloc(buffer.data, <size_t>room * size)
-        if data == NULL:
-            with gil:
-                raise MemoryError(f"{room} outcome rows of {size} bytes")
-        buffer.data = data
+        buffer.data = resized(buffer.data, room, size)
         buffer.room = room
     memcpy(<char*>buffer.data + buffer.n * <int64_t>size, item, size)
     buffer.n += 1
+    return 0
+
+
+cdef int make_room(Conflicts* conflicts, int64_t room) except -1 nogil:
+    """Room for so many in all, which is no memory yet: that is what something is written to."""
+    if room <= conflicts.room:
+        return 0
+    conflicts.ts = <int64_t*>resized(conflicts.ts, room, sizeof(int64_t))
+    conflicts.index = <int64_t*>resized(conflicts.index, room, sizeof(int64_t))
+    conflicts.npages = <int64_t*>resized(conflicts.npages, room, sizeof(int64_t))
+    conflicts.file = <int32_t*>resized(conflicts.file, room, sizeof(int32_t))
+    conflicts.pin = <int32_t*>resized(conflicts.pin, room, sizeof(int32_t))
+    conflicts.region = <int32_t*>resized(conflicts.region, room, sizeof(int32_t))
+    conflicts.culprit = <int32_t*>resized(conflicts.culprit, room, sizeof(int32_t))
+    conflicts.victim = <int32_t*>resized(conflicts.victim, room, sizeof(int32_t))
+    conflicts.cls = <uint8_t*>resized(conflicts.cls, room, sizeof(uint8_t))
+    conflicts.op = <uint8_t*>resized(conflicts.op, room, sizeof(uint8_t))
+    conflicts.room = room
     return 0
 
 
@@ -30,6 +68,7 @@ cdef void* zeros(int64_t n, size_t size) except? NULL nogil:
     if data == NULL:
         with gil:
             raise MemoryError(f"{n} items of {size} bytes")
+    ask_for_large_pages(data, <size_t>n * size)
     return data
 
 
@@ -75,7 +114,16 @@ cdef void release(World* w) noexcept nogil:
     free(w.holds.data)
     free(w.freed)
     free(w.links.data)
-    free(w.conflicts.data)
+    free(w.conflicts.ts)
+    free(w.conflicts.index)
+    free(w.conflicts.npages)
+    free(w.conflicts.file)
+    free(w.conflicts.pin)
+    free(w.conflicts.region)
+    free(w.conflicts.culprit)
+    free(w.conflicts.victim)
+    free(w.conflicts.cls)
+    free(w.conflicts.op)
     free(w.stalls.data)
     free(w.refusals.data)
     free(w.revocations.data)

@@ -83,7 +83,7 @@ def replay_tables(recorded: Recorded, policy: Policy, values: Mapping[str, Value
 
 
 def _store(store: Store, question: _Question, recorded: Recorded) -> RunSummary:
-    """Replay and store. Conflicts, of which there may be as many as events, are written a row group at a time."""
+    """Replay and store. Conflicts, of which there may be as many as events, are written a row group at a time, as they come."""
     rows: dict[str, int] = {}
     with store.stage("runs", question.name.run) as stage:
         with open_writer(stage.path / f"{CONFLICTS.name}.parquet", CONFLICTS.arrow_schema()) as writer:
@@ -91,7 +91,7 @@ def _store(store: Store, question: _Question, recorded: Recorded) -> RunSummary:
             def write(batch: Mapping[str, Any]) -> None:
                 table = conflicts_table(batch, recorded, question.name)
                 rows[CONFLICTS.name] = rows.get(CONFLICTS.name, 0) + table.num_rows
-                writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+                writer.write_table(table, row_group_size=max(1, table.num_rows))
 
             outcome = replay(recorded.trace, *_numbers(question.policy, question.values), write, ROW_GROUP_ROWS)
             if len(outcome["conflicts"]["ts"]) or not rows:
