@@ -22,12 +22,18 @@ from replay._ext.world cimport (
 )
 
 
+cdef enum:                 # from which kernel on
+    REFUSES_DAX = 4015
+    REFUSES_SHARED_FILE = 6005
+
+
 cdef int reason_by_file(World* w, int32_t file, bint write) noexcept nogil:
-    """Why a long-term pin of this file's pages is refused wherever they lie in it, or NOT_REFUSED."""
+    """Why a long-term pin of this file's pages is refused wherever they lie in it, or NOT_REFUSED. Private mappings are
+    resolved to no file, and memory that nothing writes back needs no dirty tracking."""
     cdef int rules = w.policy.admit
-    if rules & ADMIT_REFUSE_DAX and w.files[file].dax:
+    if rules & ADMIT_REFUSE_DAX and w.files[file].dax and w.params.mainline >= REFUSES_DAX:
         return REFUSED_DAX
-    if rules & ADMIT_REFUSE_SHARED_FILE and write:         # private mappings are resolved to no file
+    if rules & ADMIT_REFUSE_SHARED_FILE and write and not w.files[file].memory and w.params.mainline >= REFUSES_SHARED_FILE:
         return REFUSED_SHARED_FILE
     if rules & ADMIT_REFUSE_UNREVOCABLE and w.files[file].dax and w.params.revoke == REVOKE_NONE:
         return REFUSED_UNREVOCABLE
@@ -93,6 +99,7 @@ cdef int admit(World* w, int32_t row, int32_t r) except -1 nogil:
     if region.state != REGION_NEW:
         return region.state == REGION_LIVE
     region.state = REGION_REFUSED if region.torn_down else REGION_LIVE
+    region.since = w.now
     for i in range(region.first, region.first + region.n):
         reason = REFUSED_TORN_DOWN if region.torn_down else reason_against(w, &w.pins[w.region_pins[i]])
         if reason != NOT_REFUSED and w.pins[w.region_pins[i]].slot >= 0:
@@ -136,6 +143,7 @@ cdef int take_preexisting(World* w, int32_t p) except -1 nogil:
     """A pin that was there before the trace: no rule is applied to it."""
     if w.pins[p].region >= 0:
         w.regions[w.pins[p].region].state = REGION_LIVE
+        w.regions[w.pins[p].region].since = w.first
     return enter(w, p)
 
 

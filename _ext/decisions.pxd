@@ -51,7 +51,7 @@ cdef enum:                 # hw.revoke
     REVOKE_DEVICE
     REVOKE_NONE
 
-cdef enum:                 # remote.activity
+cdef enum:                 # remote.activity; larger numbers: nanoseconds from one access of a page to the next
     ACTIVITY_RECORDED
     ACTIVITY_ALWAYS
 

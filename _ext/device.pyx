@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from replay._ext.scheduler cimport shift
 from replay._ext.decisions cimport (
+    ACTIVITY_ALWAYS, ACTIVITY_RECORDED,
     ADMIT_NO_PIN, FAILED_REMOTE_OPS, LOST_REMOTE_BYTES, LOST_REMOTE_OPS, ODP_FAULTS, ODP_INVALIDATIONS,
     ORPHANED_WRITE_BYTES, REMOTE_OP_FAILED, ROLE_REMOTE,
 )
@@ -15,6 +16,13 @@ from replay._ext.world cimport (
     Detail, MAPPED, PAGE_BYTES, PAGE_DIRTY, PAGE_MAPPED, PAGE_WRITTEN, Pin, REGION_LIVE, REGION_REFUSED, REGION_REVOKED, ROW_FAILED, Region, Rows,
     World, bytes_of, detail_of, matches, price,
 )
+
+
+cdef void assume_device(World* w, bint shown) noexcept nogil:
+    """What the device does without being seen; `shown`: the trace has remote accesses."""
+    w.period = w.params.activity if w.params.activity > ACTIVITY_ALWAYS else 0
+    w.active = w.params.activity == ACTIVITY_ALWAYS or (w.params.activity == ACTIVITY_RECORDED and not shown)
+    w.maps_at_once = w.active or w.period > 0
 
 
 cdef int on_remote(World* w, int32_t row, bint write) except -1 nogil:
@@ -87,7 +95,7 @@ cdef int fault_access(World* w, int32_t row, Region* region, bint write) except 
     """The device faults in what it has not mapped; the remote side waits for that."""
     cdef int64_t lo = w.rows.slot[row], hi = lo + w.rows.nslots[row], dur = 0, faulted = 0, run = 0, slot
     cdef int32_t p = pin_of(w, region, lo)
-    w.files[w.rows.file[row]].loose |= w.files[w.rows.file[row]].dax
+    w.files[w.rows.file[row]].loose |= write | w.files[w.rows.file[row]].dax
     for slot in range(lo, hi):
         if write:
             w.flags[slot] |= PAGE_DIRTY
@@ -113,10 +121,10 @@ cdef int map_pin(World* w, int32_t p) except -1 nogil:
     """On-demand paging instead of a pin. A device that is assumed to access all the time faults at once."""
     cdef Pin* pin = &w.pins[p]
     cdef int64_t slot
-    if not w.active or pin.slot < 0:
+    if not w.maps_at_once or pin.slot < 0:
         return 0
     charge(w, ODP_FAULTS, 1)
-    w.files[pin.file].loose |= w.files[pin.file].dax
+    w.files[pin.file].loose |= pin.write | w.files[pin.file].dax
     for slot in range(pin.slot, pin.slot + pin.live):
         w.flags[slot] |= PAGE_MAPPED | (PAGE_DIRTY if pin.write else 0)
         w.slots[slot].holder = p
@@ -150,8 +158,9 @@ cdef int64_t unmap_range(World* w, int32_t file, int64_t lo, int64_t hi, bint re
         charge(w, ODP_INVALIDATIONS, 1)
         shift(w, w.current, price(w.params.invalidate, slot - start))
         total += slot - start
-        if refault and w.active:
+        if refault and w.maps_at_once:
             charge(w, ODP_FAULTS, 1)
+            w.files[file].loose = True
             for stop in range(start, slot):
                 holder = w.slots[stop].holder
                 w.flags[stop] |= PAGE_MAPPED | (PAGE_DIRTY if holder >= 0 and w.pins[holder].write else 0)

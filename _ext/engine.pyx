@@ -15,7 +15,7 @@ from replay._ext.admit cimport on_exit, on_fork, on_mr_dereg, on_mr_reg, on_pin,
 from replay._ext.scheduler cimport finish_stall, schedule_next, take_out, unschedule
 from replay._ext.recording cimport Trace
 from replay._ext.blocks cimport on_block_alloc
-from replay._ext.device cimport on_remote
+from replay._ext.device cimport assume_device, on_remote
 from replay._ext.inodelock cimport acquire, find_queues, hold_on, on_unlock, settle_queued
 from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
 from replay._ext.lease cimport on_answer, on_deadline, on_lease_del
@@ -29,15 +29,15 @@ from replay._ext.world cimport (
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
-ENGINE_VERSION = "7"
+ENGINE_VERSION = "8"
 
 # The order in which replay() takes a policy's choices and parameters.
 DECISIONS = ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "free")
 PARAMS = (
     "lease.break_time", "lease.timer_rounding", "lease.app", "lease.rtt", "lease.rounds", "lease.on_timeout", "lease.scope",
     "lease.reregister", "hw.revoke", "remote.activity", "writeback.expire", "writeback.interval",
-    "free.reserve", "propagate",
-    "mr.reg", "mr.dereg", "mr.dirty", "odp.fault", "odp.invalidate", "bounce.copy",
+    "free.reserve", "propagate", "mainline.version",
+    "mr.reg", "mr.dereg", "mr.dirty", "odp.fault", "odp.invalidate", "bounce.copy", "writeback.service",
 )
 
 cdef enum:
@@ -264,6 +264,7 @@ cdef int fill(World* w, Trace trace) except -1:
         w.files[i].slot = trace.file_slot[i]
         w.files[i].nslots = trace.file_nslots[i]
         w.files[i].dax = trace.file_dax[i]
+        w.files[i].memory = trace.file_memory[i]
         w.files[i].pins = -1
         w.files[i].drops_late = trace.history.deletes and not trace.file_dax[i]    # DAX pages are in no page cache
     for i in range(w.n_tasks):
@@ -399,7 +400,8 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
     w.now = w.first
     w.unreclaimable.since = w.held.since = w.first
     w.bin_ns = max(1, (w.end - w.first + N_BINS) // N_BINS)
-    w.active = w.params.activity == d.ACTIVITY_ALWAYS or not trace.history.remote
+    w.params.service = trace.history.service(w.params.service)
+    assume_device(&w, trace.history.remote)
     w.current = -1
     w.step = 1
     try:

@@ -1,6 +1,6 @@
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
-from replay._ext.world cimport Buffer, Rows
+from replay._ext.world cimport Buffer, Cost, Rows
 
 cdef struct Told:                    # a column of which some rows have none
     const int64_t* values
@@ -34,6 +34,15 @@ cdef struct Tables:                  # what rows point into
     const int64_t* file_nslots
 
 
+cdef enum:
+    WRITES = 4096
+
+
+cdef struct Write:
+    int64_t slot                     # plus one; 0: none
+    int64_t ts
+
+
 cdef class History:
     cdef Tables tables
     cdef dict columns                # what `tables` points into
@@ -44,6 +53,9 @@ cdef class History:
     cdef readonly int64_t end
     cdef readonly bint remote        # any remote access is recorded
     cdef readonly bint deletes       # any page is seen to leave the cache
+    cdef readonly int64_t writes     # writebacks of which beginning and end were seen, and how long they took together
+    cdef readonly int64_t written_ns
+    cdef Write writing[WRITES]       # those under way, by the low bits of their first slot
     # per kept row
     cdef int64_t[::1] ts
     cdef int32_t[::1] slot
@@ -66,6 +78,8 @@ cdef class History:
     cdef int64_t[::1] waits_until    # end of the longest recorded wait so far
 
     cdef int64_t take(self, const Batch* batch) except -2 nogil
+    cdef void time_write(self, int op, int64_t slot) noexcept nogil
+    cdef Cost service(self, Cost given)
     cdef int keep(self, const Batch* batch, int64_t i) except -1 nogil
     cdef int set_aside(self, const Batch* batch, int64_t i) except -1 nogil
     cdef Rows rows(self) except *

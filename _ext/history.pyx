@@ -13,10 +13,11 @@ from libc.string cimport memcpy
 
 from replay._ext.ops cimport (
     N_OPS, OP_BLOCK_ALLOC, OP_CACHE_DEL, OP_EXIT, OP_FORK, OP_FSYNC, OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_LEASE_DEL, OP_MR_REG, OP_PIN,
-    OP_REMOTE_READ, OP_REMOTE_WRITE, OP_UNPIN, OP_WB_START,
+    OP_REMOTE_READ, OP_REMOTE_WRITE, OP_UNPIN, OP_WB_END, OP_WB_START,
 )
-from replay._ext.world cimport Detail, MORE_ROWS, PAGE_BYTES, ROW_MORE, ROW_RANGE, Rows, push
+from replay._ext.world cimport Cost, Detail, MORE_ROWS, PAGE_BYTES, ROW_MORE, ROW_RANGE, Rows, push
 
+cdef int64_t LONGEST_WRITE = <int64_t>1 << 42, MOST_WRITTEN = <int64_t>1 << 60
 LIMIT = 1 << 61             # of times, in nanoseconds: sums of three stay in range
 TYPES = {"i8": np.int8, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
 
@@ -186,6 +187,8 @@ cdef class History:
             op = batch.op[i]
             self.remote |= op == OP_REMOTE_WRITE or op == OP_REMOTE_READ
             self.deletes |= op == OP_CACHE_DEL
+            if op == OP_WB_START or op == OP_WB_END:
+                self.time_write(op, batch.slot[i])
             if op == OP_LAYOUT_WAIT or op == OP_LEASE_BREAK:
                 self.waits_until[batch.task[i]] = max(self.waits_until[batch.task[i]], self.end + told(&batch.dur, i))
             if matters(op) or self.end < self.waits_until[batch.task[i]]:
@@ -193,6 +196,27 @@ cdef class History:
             else:
                 self.last_of_owner[self.owner[batch.task[i]]] = -1
         return -1
+
+    cdef void time_write(self, int op, int64_t slot) noexcept nogil:
+        """How long writing takes: from a row's first page to the end of its writeback. Of two in one place the later counts."""
+        cdef Write* write = &self.writing[slot & (WRITES - 1)]
+        if op == OP_WB_START:
+            write.slot = slot + 1
+            write.ts = self.end
+        elif write.slot == slot + 1 and slot >= 0:
+            write.slot = 0
+            if self.end - write.ts < LONGEST_WRITE and self.written_ns < MOST_WRITTEN:
+                self.written_ns += self.end - write.ts
+                self.writes += 1
+
+    cdef Cost service(self, Cost given):
+        """Of writing pages. A negative base: as the trace shows, where it does. Pages of one fsync are under writeback together, so
+        it takes as long for many as for one."""
+        if given.base_ps >= 0:
+            return given
+        if self.writes > 0:
+            return Cost(base_ps=self.written_ns // self.writes * 1000, slope_ps=0)
+        return Cost(base_ps=-given.base_ps, slope_ps=given.slope_ps)
 
     cdef int keep(self, const Batch* batch, int64_t i) except -1 nogil:
         cdef int32_t row = <int32_t>self.n, task = batch.task[i]

@@ -14,6 +14,7 @@ cdef class Trace:
     cdef const int64_t* file_slot
     cdef const int64_t* file_nslots
     cdef const uint8_t* file_dax
+    cdef const uint8_t* file_memory
     cdef const int64_t* pin_slot
     cdef const int64_t* pin_npages
     cdef const int32_t* pin_file

@@ -13,7 +13,7 @@ from replay._ext.history import LIMIT, ROW_COLUMNS, check_columns, lie_within, r
 
 TABLE_COLUMNS = {
     "task_owner": "i32", "task_kworker": "u8",
-    "file_slot": "i64", "file_nslots": "i64", "file_dax": "u8",
+    "file_slot": "i64", "file_nslots": "i64", "file_dax": "u8", "file_memory": "u8",
     "pin_slot": "i64", "pin_npages": "i64", "pin_file": "i32", "pin_region": "i32", "pin_task": "i32", "pin_write": "u8",
     "pin_longterm": "u8", "pin_preexisting": "u8", "pin_released": "u8",
     "region_task": "i32", "region_device": "i32", "region_write": "u8",
@@ -140,6 +140,7 @@ cdef class Trace:
         self.file_slot = longs(a["file_slot"])
         self.file_nslots = longs(a["file_nslots"])
         self.file_dax = bytes_of(a["file_dax"])
+        self.file_memory = bytes_of(a["file_memory"])
         self.pin_slot = longs(a["pin_slot"])
         self.pin_npages = longs(a["pin_npages"])
         self.pin_file = ints(a["pin_file"])

@@ -70,6 +70,7 @@ cdef int on_reregister(World* w, int32_t r, int32_t broken) except -1 nogil:
     if left == 0:
         return 0                            # the file ends before it: the registration fails, and the MR stays gone
     region.state = REGION_LIVE
+    region.since = w.now
     for i in range(region.first, region.first + region.n):
         take_pin(w, w.region_pins[i], False)
     return shift(w, region.task, price(w.params.dereg, region.npages) + price(w.params.reg, region.npages))

@@ -129,12 +129,14 @@ cdef struct Params:
     int64_t interval
     int64_t reserve        # free blocks that the trace does not show
     int64_t propagate
+    int64_t mainline       # version of the kernel: 1000 * major + minor
     Cost reg
     Cost dereg
     Cost dirty
     Cost fault
     Cost invalidate
     Cost copy
+    Cost service
 
 
 # Of a page: who pins it. All zero while nobody ever did; only flags of PAGE_HELD and PAGE_MAPPED give the counts and the
@@ -169,6 +171,7 @@ cdef struct Region:        # an MR, or a long-term pin that belongs to none
     int32_t n
     int32_t held           # of them active
     int64_t npages
+    int64_t since          # when it was registered, or registered again
     int32_t task
     int32_t owner          # process
     int32_t device
@@ -186,6 +189,7 @@ cdef struct File:
     int32_t n_pins
     int32_t n_write
     uint8_t dax
+    uint8_t memory         # its pages are in memory only, nothing writes them back: shmem
     uint8_t drops_late     # its pages leave the cache at cache_del rows
     uint8_t loose          # pages without a write pin may be dirty here though the recording shows no write of them
 
@@ -346,7 +350,10 @@ cdef struct World:
     int32_t* waiting       # blocked tasks
     int32_t n_waiting
     uint8_t active         # the device is assumed to write all the time
+    uint8_t maps_at_once   # it is assumed to access what it has not mapped at once
     uint8_t over           # the trace's end has passed
+    int64_t period         # of the device's accesses through each region, one page each; 0: no rate is assumed
+    int64_t* cleaned_at    # per slot: when it was last written back; NULL without a period
     # leases
     Buffer breaks          # Break
     Buffer arena           # int32_t
@@ -423,6 +430,9 @@ cdef inline bint held_to_write(World* w, int64_t slot) noexcept nogil:
     return (w.flags[slot] & PAGE_HELD) != 0 and w.slots[slot].n_write != 0
 
 
+cdef bint was_accessed(World* w, int64_t slot) noexcept nogil
+
+
 cdef inline bint matches(World* w, int64_t slot, int look) noexcept nogil:
     cdef int flags = w.flags[slot]
     if look == MAPPED:
@@ -446,11 +456,11 @@ cdef inline bint matches(World* w, int64_t slot, int look) noexcept nogil:
     if look == HELD_MISSED:
         if flags & PAGE_DIRTY:
             return False
-        return (flags & PAGE_WRITTEN) != 0 or (w.active and (flags & PAGE_CLEANED) != 0)
+        return (flags & PAGE_WRITTEN) != 0 or (w.active and (flags & PAGE_CLEANED) != 0) or (w.cleaned_at != NULL and was_accessed(w, slot))
     if look == HELD_KEPT:
         return (flags & (PAGE_DIRTY | PAGE_RECORDED)) == PAGE_DIRTY
     if look == HELD_TORN:
-        return w.active or (flags & PAGE_WRITTEN) != 0
+        return w.active or (flags & PAGE_WRITTEN) != 0 or (w.cleaned_at != NULL and was_accessed(w, slot))
     return (flags & (PAGE_DIRTY | PAGE_CLEANED)) == PAGE_CLEANED     # HELD_STALE
 
 
@@ -459,6 +469,8 @@ cdef inline void clean(World* w, int64_t slot) noexcept nogil:
     w.flags[slot] &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
     if held_to_write(w, slot):
         w.flags[slot] |= PAGE_CLEANED
+        if w.cleaned_at != NULL:
+            w.cleaned_at[slot] = w.now
 
 
 cdef inline Break* break_at(World* w, int64_t broken) noexcept nogil:

@@ -90,8 +90,42 @@ cdef int allocate(World* w) except -1 nogil:
         w.freed = <int32_t*>zeros(w.n_slots, sizeof(int32_t))
     if w.params.propagate == PROPAGATE_INODE:
         w.locks = <InodeLock*>zeros(w.n_files, sizeof(InodeLock))
+    if w.period > 0:
+        w.cleaned_at = <int64_t*>zeros(w.n_slots, sizeof(int64_t))
     w.bins = <uint64_t*>zeros(N_METRICS * N_BINS, sizeof(uint64_t))
     return 0
+
+
+cdef bint was_accessed(World* w, int64_t slot) noexcept nogil:
+    """Whether the device, at its assumed rate, has written the page since it was last written back, through any region.
+
+    The page must be pinned. A region's accesses come one period after the other from its registration on, and go through its
+    pages in their order, again and again.
+    """
+    cdef int32_t p = w.files[w.pins[w.slots[slot].holder].file].pins
+    cdef Pin* pin
+    while p >= 0:
+        pin = &w.pins[p]
+        if pin.write and pin.region >= 0 and w.slots[slot].born < pin.step and pin.slot <= slot and slot < pin.slot + pin.live:
+            if in_region(w, p, slot):
+                return True
+        p = pin.after
+    return False
+
+
+cdef bint in_region(World* w, int32_t p, int64_t slot) noexcept nogil:
+    """The same for the accesses through the region of one pin."""
+    cdef Region* region = &w.regions[w.pins[p].region]
+    cdef int64_t place = 0, n = 0, before, after
+    cdef int32_t i, other
+    for i in range(region.first, region.first + region.n):
+        other = w.region_pins[i]
+        if other == p:
+            place = n + slot - w.pins[p].slot
+        n += w.pins[other].live
+    before = max(0, w.cleaned_at[slot] - region.since) // w.period
+    after = max(0, w.now - region.since) // w.period
+    return (before + n - 1 - place) // n < (after + n - 1 - place) // n
 
 
 cdef void release(World* w) noexcept nogil:
@@ -110,6 +144,7 @@ cdef void release(World* w) noexcept nogil:
     free(w.breaks.data)
     free(w.arena.data)
     free(w.locks)
+    free(w.cleaned_at)
     free(w.queues.data)
     free(w.holds.data)
     free(w.freed)

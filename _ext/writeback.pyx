@@ -35,6 +35,8 @@ cdef void bounce(World* w, int64_t slot) noexcept nogil:
     charge(w, BOUNCE_BYTES, PAGE_BYTES)
     w.flags[slot] = (w.flags[slot] | PAGE_DIRTY) & ~(PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
     w.slots[slot].written = w.now + 1
+    if w.cleaned_at != NULL:
+        w.cleaned_at[slot] = w.now
 
 
 # -- wb_start ---------------------------------------------------------------------------------------------------------
@@ -55,7 +57,7 @@ cdef int on_wb_start(World* w, int32_t row) except -1 nogil:
     cdef int32_t file = rows.file[row]
     cdef int choice = w.policy.writeback
     cdef bint held = False
-    if hi == lo or w.files[file].dax or w.tasks[rows.task[row]].retry:
+    if hi == lo or w.files[file].dax or w.files[file].memory or w.tasks[rows.task[row]].retry:
         return 0
     if choice == WB_INVALIDATE:
         return write_invalidated(w, row, lo, hi)
@@ -158,27 +160,47 @@ cdef int on_fsync(World* w, int32_t row) except -1 nogil:
     cdef Rows* rows = &w.rows
     cdef int32_t file = rows.file[row]
     cdef Task* task = &w.tasks[rows.task[row]]
-    cdef int64_t lo = 0, hi = 0
+    cdef int64_t lo = 0, hi = 0, more = 0
     if task.retry:
         return 0
     task.sync_end = INT64_MAX if rows.flags[row] & ROW_OPEN else rows.ts[row] + max(0, detail_of(rows, row).dur)
-    if file < 0:
+    if file < 0 or w.files[file].memory:
         return 0
-    if w.files[file].loose:
-        write_loose(w, row)
+    if w.files[file].loose and (w.policy.writeback != WB_INVALIDATE or w.files[file].dax):
+        more = write_loose(w, row)
     if w.files[file].n_write == 0 or not pinned_hull(w, row, &lo, &hi):
-        return 0
+        return write_invalidated_kept(w, row) if w.policy.writeback == WB_INVALIDATE else write_more(w, row, more)
     report(w, FSYNC_MISSES_PINNED, OP_FSYNC, file, lo, hi, HELD_MISSED, rows.task[row])
     if w.files[file].dax:
         clean_dirty(w, lo, hi)
         return 0
     if w.policy.writeback == WB_HOLD:
+        write_more(w, row, more + count(w, lo, hi, HELD_KEPT))
         return wait_written(w, row, file, list_runs(w, lo, hi, HELD_DIRTY), OP_FSYNC)
     if w.policy.writeback == WB_BOUNCE or w.policy.writeback == WB_BOUNCE_SYNC:
-        return bounce_kept(w, row, lo, hi)
-    if w.policy.writeback == WB_WRITE:
-        return write_kept(w, row, lo, hi)
-    return 0
+        more += bounce_kept(w, row, lo, hi)
+    elif w.policy.writeback == WB_WRITE:
+        more += write_kept(w, row, lo, hi)
+    else:
+        return write_invalidated_kept(w, row)
+    return write_more(w, row, more)
+
+
+cdef int64_t count(World* w, int64_t lo, int64_t hi, int look) noexcept nogil:
+    cdef int64_t slot, n = 0
+    for slot in range(lo, hi):
+        n += matches(w, slot, look)
+    return n
+
+
+cdef int write_more(World* w, int32_t row, int64_t n) except -1 nogil:
+    """The row's fsync writes n pages that the recorded kernel had not to write, together with what it did write: it lasts for at
+    least as long as that takes. What that adds moves its task's clock and is no stall."""
+    cdef int64_t dur
+    if n == 0:
+        return 0
+    dur = price(w.params.service, n) - max(0, detail_of(&w.rows, row).dur)
+    return shift(w, w.current, dur) if dur > 0 else 0
 
 
 cdef void clean_dirty(World* w, int64_t lo, int64_t hi) noexcept nogil:
@@ -188,10 +210,11 @@ cdef void clean_dirty(World* w, int64_t lo, int64_t hi) noexcept nogil:
             clean(w, slot)
 
 
-cdef void write_loose(World* w, int32_t row) noexcept nogil:
-    """This fsync also writes pages without a write pin that are dirty though the recording does not show them written."""
+cdef int64_t write_loose(World* w, int32_t row) noexcept nogil:
+    """This fsync also writes pages without a write pin that are dirty though the recording does not show them written. Returns
+    how many; of a DAX file it only flushes them."""
     cdef File* file = &w.files[w.rows.file[row]]
-    cdef int64_t lo = file.slot, hi = file.slot + file.nslots, slot
+    cdef int64_t lo = file.slot, hi = file.slot + file.nslots, slot, n = 0
     cdef int look = PAGE_DIRTY if file.dax else PAGE_DIRTY | PAGE_RECORDED
     if w.rows.nslots[row] > 0:
         lo, hi = w.rows.slot[row], w.rows.slot[row] + w.rows.nslots[row]
@@ -200,20 +223,47 @@ cdef void write_loose(World* w, int32_t row) noexcept nogil:
     for slot in range(lo, hi):
         if w.flags[slot] & look == PAGE_DIRTY and not held_to_write(w, slot):
             clean(w, slot)
+            n += 1
+    return 0 if file.dax else n
 
 
-cdef int write_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
-    """Pages that a revocation dirtied, which the recording does not know: this fsync writes them too."""
-    cdef int64_t slot
+cdef int64_t write_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
+    """Pages that a revocation dirtied, which the recording does not know: this fsync writes them too. Returns how many."""
+    cdef int64_t slot, n = 0
     report(w, WB_WHILE_PINNED, OP_FSYNC, w.rows.file[row], lo, hi, HELD_KEPT, w.rows.task[row])
     for slot in range(lo, hi):
         if matches(w, slot, HELD_KEPT):
             clean(w, slot)
-    return 0
+            n += 1
+    return n
 
 
-cdef int bounce_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
-    """Pages that only the policy keeps dirty are written by this fsync too: again, if they ever were before."""
+cdef int write_invalidated_kept(World* w, int32_t row) except -1 nogil:
+    """On-demand paging: this fsync writes what the device has dirtied, and takes it from the device for that."""
+    cdef File* file = &w.files[w.rows.file[row]]
+    cdef int64_t lo = file.slot, hi = file.slot + file.nslots, slot, start, n = 0
+    if not file.loose or file.dax:
+        return 0
+    if w.rows.nslots[row] > 0:
+        lo, hi = w.rows.slot[row], w.rows.slot[row] + w.rows.nslots[row]
+    else:
+        file.loose = False
+    report(w, WB_WHILE_PINNED, OP_FSYNC, w.rows.file[row], lo, hi, HELD_KEPT, w.rows.task[row])
+    slot = lo
+    while slot < hi:
+        start = slot
+        while slot < hi and w.flags[slot] & (PAGE_DIRTY | PAGE_RECORDED) == PAGE_DIRTY:
+            clean(w, slot)
+            slot += 1
+        if start < slot:
+            n += slot - start
+            unmap_range(w, w.rows.file[row], start, slot, True)
+        slot += 1
+    return write_more(w, row, n)
+
+
+cdef int64_t bounce_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 nogil:
+    """Pages that only the policy keeps dirty are written by this fsync too: again, if they ever were before. Returns how many."""
     cdef int64_t slot, n = 0
     cdef int32_t file = w.rows.file[row]
     for slot in range(lo, hi):
@@ -225,7 +275,8 @@ cdef int bounce_kept(World* w, int32_t row, int64_t lo, int64_t hi) except -1 no
             charge(w, REWRITE_BYTES, PAGE_BYTES)
         bounce(w, slot)
         n += 1
-    return shift(w, w.current, price(w.params.copy, n))
+    shift(w, w.current, price(w.params.copy, n))
+    return n
 
 
 cdef int flush_to_end(World* w) except -1 nogil:

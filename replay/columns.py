@@ -31,6 +31,10 @@ NEEDED = {
 }
 
 
+# The kernel's own mount of shmem, which is the first anonymous device: memfd, System V segments, shared anonymous memory.
+_SHMEM = "0:1:"
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """A trace for the engine, and what its numbers stand for. `mrs`: regions from this number on are pins of no MR."""
@@ -115,6 +119,7 @@ def _files(files: pa.Table) -> tuple[dict[str, int], dict[str, Numbers]]:
         "file_slot": numbers(files, "slot")[order],
         "file_nslots": numbers(files, "nslots", none=0)[order],
         "file_dax": flags(files, "dax")[order],
+        "file_memory": np.array([texts[row].startswith(_SHMEM) for row in order.tolist()], np.uint8),
     }
 
 

@@ -7,14 +7,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from replay.errors import UsageError
-from replay.units import Cost, format_cost, format_duration, parse_cost, parse_duration
+from replay.units import (
+    Cost,
+    format_cost,
+    format_duration,
+    format_rate,
+    format_version,
+    parse_cost,
+    parse_duration,
+    parse_rate,
+    parse_version,
+)
 
 Value = int | str | Cost
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One parameter. `kind`: duration, cost, count, or choice (the first choice is the default)."""
+    """One parameter. `kind`: duration, cost, count, rate, version or choice. Words stand among the choices, of which the first is
+    the default; where it has a kind too, other values are of that.
+    """
 
     name: str
     kind: str
@@ -25,17 +37,21 @@ class Param:
     most: int = 1000  # of a count
 
     def parse(self, text: str) -> Value:
+        if text in self.choices:
+            return text
         if self.kind == "duration":
             return parse_duration(text, self.name)
+        if self.kind == "rate":
+            return parse_rate(text, self.name)
+        if self.kind == "version":
+            return parse_version(text, self.name)
         if self.kind == "cost":
             return parse_cost(text, self.name)
         if self.kind == "count":
             if not text.isascii() or not text.isdigit() or len(text) > 15 or int(text) > self.most:
                 raise UsageError(f"{self.name}: {text!r} is not a whole number from 0 to {self.most}")
             return int(text)
-        if text not in self.choices:
-            raise UsageError(f"{self.name}: {text!r} is not one of {', '.join(self.choices)}", hint=suggest(text, self.choices))
-        return text
+        raise UsageError(f"{self.name}: {text!r} is not one of {', '.join(self.choices)}", hint=suggest(text, self.choices))
 
     def show(self, value: Value) -> str:
         """The canonical text of a value: two ways to write the same value show the same."""
@@ -43,12 +59,22 @@ class Param:
             return format_cost(value)
         if self.kind == "duration" and isinstance(value, int):
             return format_duration(value)
+        if self.kind == "rate" and isinstance(value, int):
+            return format_rate(value)
+        if self.kind == "version" and isinstance(value, int):
+            return format_version(value)
         return str(value)
 
 
-def _choice(name: str, choices: str, source: str, doc: str) -> Param:
+def _choice(name: str, choices: str, source: str, doc: str, kind: str = "choice") -> Param:
     options = tuple(choices.split())
-    return Param(name, "choice", options[0], source, doc, options)
+    return Param(name, kind, options[0], source, doc, options)
+
+
+# Of an access of a remote side that goes on and on: one page.
+_ACCESS_BYTES = 4096
+# 100 us and 2 GiB/s.
+_SERVICE = Cost(100_000_000, 1_907_000)
 
 
 PARAMS = (
@@ -83,12 +109,12 @@ PARAMS = (
     Param("odp.fault", "cost", "220us+0.127us/page", "Lesokhin, ASPLOS 2017 (secondary table)", "A device page fault."),
     Param("odp.invalidate", "cost", "50us", "inference: 5 .. 200 us", "Taking pages from the device's page table."),
     Param("bounce.copy", "cost", "0.78us/page", "kernel series on bounced direct IO, 2026", "Copying pages to a bounce buffer."),
-    Param(
+    _choice(
         "writeback.service",
+        "trace",
+        f"the trace's own wb_start..wb_end; else {format_cost(_SERVICE)}: 100 us and 2 GiB/s",
+        "Writing pages that the recorded kernel had not to write; trace: the mean time that a page was under writeback, or a cost.",
         "cost",
-        "100us+1.907us/page",
-        "100 us and 2 GiB/s",
-        "Writing pages where the trace does not show how long it took; no outcome depends on it yet.",
     ),
     Param("writeback.expire", "duration", "30s", "vm.dirty_expire_centisecs", "Age at which the periodic flusher writes a dirty page."),
     Param("writeback.interval", "duration", "5s", "vm.dirty_writeback_centisecs", "How often the periodic flusher wakes; 0: never."),
@@ -104,7 +130,16 @@ PARAMS = (
         "remote.activity",
         "recorded always",
         "soft-RoCE shows remote accesses, hardware does not",
-        "recorded: as the trace shows, and where it shows none as with always: each MR may be written at any time while it lives.",
+        "recorded: as the trace shows, and where it shows none as with always: each MR may be written at any time while it lives. "
+        "A rate, as 2GiB/s or 1000/s (pages): each MR is written that fast, page after page and from its first page again.",
+        "rate",
+    ),
+    Param(
+        "mainline.version",
+        "version",
+        "6.5",
+        "mm/gup.c: DAX is refused from 4.15 on, what needs dirty tracking from 6.5 on",
+        "The kernel whose refusals refuse_dax and refuse_shared_file are.",
     ),
     _choice(
         "propagate",
@@ -161,8 +196,12 @@ def numbers(values: Mapping[str, Value], order: Iterable[str]) -> list[int]:
         value = values[name]
         if isinstance(value, Cost):
             result += [value.base_ps, value.slope_ps]
+        elif value == "trace":  # a negative base: unless the trace tells
+            result += [-_SERVICE.base_ps, _SERVICE.slope_ps]
         elif isinstance(value, str):
             result.append(BY_NAME[name].choices.index(value))
+        elif BY_NAME[name].kind == "rate":  # behind the choices: the time from one access to the next
+            result.append((_ACCESS_BYTES * 10**9 + value // 2) // value)
         else:
             result.append(value)
     return result

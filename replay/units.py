@@ -14,6 +14,11 @@ from replay.errors import UsageError
 PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "ms": 10**9, "s": 10**12, "min": 60 * 10**12, "h": 3600 * 10**12}
 MAX_DURATION_NS = 30 * 24 * 3600 * 10**9  # thirty days: sums of a few, and costs in picoseconds, stay within 64 bits
 
+# A page in four nanoseconds.
+MAX_RATE = 1 << 40
+BYTES_PER = {"B": 1, "KiB": 1 << 10, "page": 1 << 12, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+_RATE = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB|TiB)?/s", re.ASCII)
 _QUANTITY = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?(ps|ns|us|µs|ms|s|min|h)", re.ASCII)
 
 
@@ -68,6 +73,34 @@ def parse_cost(text: str, what: str = "cost") -> Cost:
     if slope > 10**12:
         raise UsageError(f"{what}: {text!r} costs more than a second for each page")
     return Cost(base, slope)
+
+
+def parse_rate(text: str, what: str = "rate") -> int:
+    """Bytes a second, of SIZE/s or of N/s: accesses of a page each."""
+    match = _RATE.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise UsageError(f"{what}: {text!r} is not a rate", hint="bytes such as 2GiB/s, or pages such as 1000/s")
+    rate = int(match[1]) * BYTES_PER[match[2] or "page"]
+    if not 1 <= rate <= MAX_RATE:
+        raise UsageError(f"{what}: {text!r} is not between 1B/s and {format_rate(MAX_RATE)}")
+    return rate
+
+
+def format_rate(rate: int) -> str:
+    unit = next(unit for unit in ("TiB", "GiB", "MiB", "KiB", "B") if rate % BYTES_PER[unit] == 0)
+    return f"{rate // BYTES_PER[unit]}{unit}/s"
+
+
+def parse_version(text: str, what: str = "version") -> int:
+    """A kernel's MAJOR.MINOR as one number that orders them."""
+    match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", text.strip(), re.ASCII)
+    if match is None:
+        raise UsageError(f"{what}: {text!r} is not a kernel version", hint="MAJOR.MINOR, such as 6.5")
+    return int(match[1]) * 1000 + int(match[2])
+
+
+def format_version(version: int) -> str:
+    return f"{version // 1000}.{version % 1000}"
 
 
 def _format_ps(value: int) -> str:

@@ -31,6 +31,7 @@ FREE = {
     "odp.fault": "0",
     "odp.invalidate": "0",
     "bounce.copy": "0",
+    "writeback.service": "0",
     "remote.activity": "recorded",
 }
 

@@ -14,9 +14,9 @@ import pytest
 from replay.cli import main
 from replay.columns import load
 from replay.ingest.jsonl import read_jsonl
-from replay.outcomes import RunName
-from replay.params import parse_params
-from replay.policies import find_policy
+from replay.outcomes import CLASSES, METRICS, RunName
+from replay.params import PARAMS, parse_params
+from replay.policies import BUILTIN, find_policy
 from replay.runs import replay_tables
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -44,6 +44,16 @@ def test_example(path: Path, expected: dict[str, Any]) -> None:
     costs = {row["metric"]: row["value"] for row in tables["costs"].to_pylist()}
     for metric, value in expected.get("costs", {}).items():
         assert costs[metric] == value, metric
+
+
+def test_everything_has_an_example() -> None:
+    """Each policy, class, cost and parameter stands in a run whose numbers were derived by hand; classes and costs with some to show."""
+    runs = [case.values[1] for case in RUNS]
+    shown = [run for run in runs if isinstance(run, dict)]
+    assert {policy.name for policy in BUILTIN} <= {run["policy"] for run in shown}
+    for part, names in (("conflicts", CLASSES), ("costs", METRICS)):
+        assert set(names) == {name for run in shown for name, value in run.get(part, {}).items() if value}, part
+    assert {param.name for param in PARAMS} == {name for run in shown for name in run["params"]}
 
 
 def test_examples_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from replay.policies import Policy
 
 FEW = settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 RANDOM = st.randoms(use_true_random=False)
-NO_CLOCK = {"bounce.copy": "0", "mr.dirty": "0", "odp.invalidate": "0"}
+NO_CLOCK = {"bounce.copy": "0", "mr.dirty": "0", "odp.invalidate": "0", "writeback.service": "0"}
 # Classes that count pages, so that it does not matter into how many regions a range is cut.
 BY_PAGE = frozenset(
     {

@@ -84,6 +84,17 @@ def test_the_same_value_shows_the_same() -> None:
     assert show_params(parse_params({}))["mr.reg"] == "50us+375ns/page"
 
 
+def test_rates_and_versions() -> None:
+    values = parse_params({"remote.activity": "2GiB/s", "mainline.version": "5.10"})
+    assert (values["remote.activity"], show_params(values)["remote.activity"]) == (1 << 31, "2GiB/s")
+    assert (values["mainline.version"], show_params(values)["mainline.version"]) == (5010, "5.10")
+    # Pages of 4 KiB: 1000 a second are one a millisecond, and the fastest rate one in 4 ns.
+    for text, same, period in (("1000/s", "4000KiB/s", 1_000_000), ("1 TiB/s", "1TiB/s", 4), ("1B/s", "1B/s", 4096 * 10**9)):
+        values = parse_params({"remote.activity": text})
+        assert show_params(values)["remote.activity"] == same
+        assert numbers(values, ["remote.activity"]) == [period]
+
+
 def test_what_was_changed_shows_without_the_defaults() -> None:
     assert show_changed(parse_params({"lease.app": "1000us", "mr.reg": "0", "hw.revoke": "device"})) == {
         "hw.revoke": "device",
@@ -100,6 +111,11 @@ def test_what_was_changed_shows_without_the_defaults() -> None:
         ("lease.rounds", "-1", "is not a whole number"),
         ("lease.rounds", "1001", "is not a whole number"),
         ("hw.revoke", "", "is not one of mr, ucontext, device, none"),
+        ("remote.activity", "2GB/s", "is not a rate"),
+        ("remote.activity", "0/s", "is not between 1B/s and 1TiB/s"),
+        ("remote.activity", "2TiB/s", "is not between"),
+        ("mainline.version", "6", "is not a kernel version"),
+        ("writeback.service", "trase", "is not a duration"),
         ("zzz", "1", "no parameter is called 'zzz'"),
     ],
 )

@@ -94,6 +94,7 @@ def _entities(per_file: int) -> dict[str, npt.NDArray[np.generic]]:
         "file_slot": files * per_file,
         "file_nslots": np.full(_FILES, per_file, np.int64),
         "file_dax": np.zeros(_FILES, np.uint8),
+        "file_memory": np.zeros(_FILES, np.uint8),
         "pin_slot": files * per_file,
         "pin_npages": np.full(_FILES, int(per_file * _PINNED_SHARE), np.int64),
         "pin_file": files.astype(np.int32),

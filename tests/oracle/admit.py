@@ -9,9 +9,11 @@ def refusal(world: World, file: str, index: int, npages: int, write: bool, by_pl
     """The rule that refuses it, or None. `by_place`: the blocks behind the range are looked at too."""
     rules = world.policy.admit
     on_dax = file in world.dax
-    if "refuse_dax" in rules and on_dax:
+    version = world.params["mainline.version"]
+    assert isinstance(version, int)
+    if "refuse_dax" in rules and on_dax and version >= 4015:
         return "refuse_dax"
-    if "refuse_shared_file" in rules and write:
+    if "refuse_shared_file" in rules and write and version >= 6005 and not world.in_memory(file):
         return "refuse_shared_file"
     if "refuse_unrevocable" in rules and on_dax and world.params["hw.revoke"] == "none":
         return "refuse_unrevocable"

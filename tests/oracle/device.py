@@ -42,6 +42,21 @@ def access_on_demand(world: World, event: Event, region: Region) -> None:
         world.stalls.append((event["op"], took, False))
 
 
+def accessed(world: World, page: Page) -> bool:
+    """Whether a device at its assumed rate has written the page since it was last written back, through any region. A region's
+    first access ends one period after its registration, at its first page; each page is written again once all were."""
+    for pin in page.written_by():
+        region = pin.region
+        if region is None or not world.period:
+            continue
+        since, cycle = max(page.written_at, region.since), region.left * world.period
+        first = region.since + (page.index - region.index + 1) * world.period
+        passed = max(0, (since - first) // cycle + 1)
+        if first + passed * cycle <= world.now:
+            return True
+    return False
+
+
 def map_all(world: World, region: Region) -> None:
     """A device that is assumed to be at work all the time faults everything in at once."""
     world.costs["odp_faults"] += 1
@@ -56,7 +71,7 @@ def invalidate(world: World, task: Task, pages: list[Page], again: bool) -> None
     for group in runs([page for page in pages if page.mapped_by is not None]):
         world.costs["odp_invalidations"] += 1
         task.shift += world.ns("odp.invalidate", len(group))
-        if again and world.always_active:
+        if again and world.maps_at_once:
             world.costs["odp_faults"] += 1
             for page in group:
                 assert page.mapped_by is not None

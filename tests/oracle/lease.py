@@ -230,6 +230,6 @@ def reregister(world: World, br: Break, region: Region) -> None:
         region.left = max(0, min(region.left, br.first - region.index))
     if not region.left:  # the file ends before it: the registration fails
         return
-    region.state = "live"
+    region.state, region.since = "live", world.now
     take_pin(world, Pin(region, region.tid, region.tgid, region.file, region.index, region.left, region.write), recorded=False)
     world.tasks[region.tid].shift += world.ns("mr.dereg", region.npages) + world.ns("mr.reg", region.npages)

@@ -67,8 +67,9 @@ def cpu_write(world: World, event: Event) -> None:
         make_dirty(world, world.page(event["file"], index), True)
 
 
-def clean(page: Page) -> None:
+def clean(world: World, page: Page) -> None:
     """The page was written back."""
+    page.written_at = world.now
     page.dirty = page.recorded_dirty = page.skipped = page.device_wrote = False
     page.bounced_at = None
     page.cleaned = bool(page.written_by())

@@ -17,6 +17,18 @@ from replay.params import Value
 from replay.policies import Policy
 
 
+def recorded_writes(events: list[Event]) -> list[int]:
+    """From the beginning of a writeback to the end of its first page's."""
+    begun: dict[tuple[str, int], int] = {}
+    took = []
+    for event in events:
+        if event["op"] == "wb_start":
+            begun[event["file"], event["index"]] = event["ts"]
+        elif event["op"] == "wb_end" and (event["file"], event["index"]) in begun:
+            took.append(event["ts"] - begun.pop((event["file"], event["index"])))
+    return took
+
+
 class Oracle:
     """One replay of hand-written events under one policy."""
 
@@ -27,7 +39,11 @@ class Oracle:
         world.dax = {event["file"] for event in events if event.get("dax") and event.get("file")}
         world.shows_deletes = any(event["op"] == "cache_del" for event in events)
         shows_remote = any(event["op"] in ("remote_write", "remote_read") for event in events)
-        world.always_active = params["remote.activity"] == "always" or not shows_remote
+        activity = params["remote.activity"]
+        world.always_active = activity == "always" or (activity == "recorded" and not shows_remote)
+        world.period = round(4096 * 10**9 / activity) if isinstance(activity, int) else 0
+        world.maps_at_once = world.always_active or world.period > 0
+        world.writes = recorded_writes(events)
         self.latest: dict[Any, int] = {}
         self.released: set[int | None] = set()
         self.forked: set[Pin] = set()
@@ -197,7 +213,7 @@ class Oracle:
     def new_region(self, task: Task, event: Event, device: Any) -> Region:
         npages = event.get("npages") or 1
         number = len(self.world.regions)
-        place = (event["file"], event["index"], npages, npages)
+        place = (event["file"], event["index"], npages, npages, self.world.now)
         region = Region(number, task.tid, task.tgid, device, bool(event.get("write")), *place)
         self.world.regions.append(region)
         return region
@@ -218,7 +234,7 @@ class Oracle:
             region.state = "refused"
         elif "no_pin" in world.policy.admit:
             region.paged = True
-            if world.always_active:
+            if world.maps_at_once:
                 map_all(world, region)
         else:
             take_pin(world, Pin(region, task.tid, task.tgid, region.file, region.index, region.npages, region.write), True)
@@ -252,7 +268,7 @@ class Oracle:
             refuse(world, reason, region.file, npages)
         elif "no_pin" in world.policy.admit:
             region.paged = True
-            if world.always_active:
+            if world.maps_at_once:
                 map_all(world, region)
         else:
             take_pin(world, Pin(region, task.tid, task.tgid, region.file, region.index, npages, write), True)

@@ -8,6 +8,7 @@ from typing import Any
 from builders.scenario import DAX, FILE, MS, at
 
 OTHER = "8:1:43"
+MEMORY = "0:1:25"  # of shmem
 OWNERS = (10, 11, 12)  # 11 is a thread of 10
 OTHERS = (10, 11, 12, 20, 21)
 PAGES = 8
@@ -33,7 +34,9 @@ SETTINGS: tuple[dict[str, tuple[str, ...]], ...] = (
         "free.reserve": ("0", "3"),
         "writeback.expire": ("30s", "10ms"),
         "writeback.interval": ("5s", "0", "4ms"),
-        "remote.activity": ("recorded", "always"),
+        "remote.activity": ("recorded", "always", "200/s", "40KiB/s", "1GiB/s"),
+        "writeback.service": ("trace", "0", "300us+1ms/page"),
+        "mainline.version": ("6.5", "6.4", "4.14"),
         "propagate": ("task", "inode"),
     },
 )
@@ -62,7 +65,7 @@ class Scenario:
         self.freed: list[int] = []
         self.block_of: dict[tuple[str, int], int] = {}
         self.quiet = rng.random() < 0.3  # no remote accesses
-        self.files = rng.choice(((FILE,), (FILE, DAX), (FILE, OTHER), (DAX,), (FILE, FILE, OTHER, DAX)))
+        self.files = rng.choice(((FILE,), (FILE, DAX), (FILE, OTHER), (DAX,), (FILE, MEMORY), (FILE, FILE, OTHER, DAX)))
 
     def events(self, size: int) -> list[Event]:
         made = [event for _ in range(size) for event in self.one()]

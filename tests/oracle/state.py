@@ -26,6 +26,7 @@ class Page:
     dirty: bool = False
     recorded_dirty: bool = False
     cleaned: bool = False  # written back under a write pin, and not dirtied since
+    written_at: int = 0  # when it was last written back
     skipped: bool = False  # the policy skipped its writeback, and it was never written since
     device_wrote: bool = False  # since it was last written back
     bounced_at: int | None = None  # kept dirty by bounce alone since then
@@ -76,6 +77,7 @@ class Region:
     index: int
     npages: int
     left: int  # pages of it that can still be pinned: a truncate cuts the rest off
+    since: int  # when it was registered, or registered again
     pins: list[Pin] = field(default_factory=list)
     state: str = "live"
     revoked_by: Any = None
@@ -134,6 +136,9 @@ class World:
     over: bool = False
     shows_deletes: bool = False  # pages leave the cache where the trace says so
     always_active: bool = False  # any region may be written at any time
+    period: int = 0  # of a device that writes page after page; 0: no rate is assumed
+    maps_at_once: bool = False  # on-demand paging: what is taken from the device comes back at once
+    writes: list[int] = field(default_factory=list)  # how long recorded writebacks took
     pages: dict[tuple[str, int], Page] = field(default_factory=dict)
     every_page: list[Page] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)
@@ -161,6 +166,17 @@ class World:
             return value.ns(npages)
         assert isinstance(value, int)
         return value
+
+    def service(self, npages: int) -> int:
+        """Writing pages: as long as the mean of what the recording shows, or the parameter's cost."""
+        value = self.params["writeback.service"]
+        if isinstance(value, Cost):
+            return value.ns(npages)
+        return sum(self.writes) // len(self.writes) if self.writes else Cost(100_000_000, 1_907_000).ns(npages)
+
+    def in_memory(self, file: str) -> bool:
+        """Of shmem: nothing is ever written back."""
+        return file.startswith("0:1:")
 
     def conflict(self, name: str, file: str | None, npages: int) -> None:
         if npages:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from oracle.device import invalidate
+from oracle.device import accessed, invalidate
 from oracle.pinning import clean
 from oracle.state import FOREVER, PAGE_BYTES, Event, Page, Task, World
 
 
 def writeback(world: World, task: Task, event: Event) -> None:
     """What the recorded kernel wrote. DAX has nothing to write back."""
-    if event["file"] in world.dax:
+    if event["file"] in world.dax or world.in_memory(event["file"]):
         return
     inside = event["ts"] < task.sync_until
     sync = bool(event.get("sync")) or inside
@@ -20,12 +20,12 @@ def writeback(world: World, task: Task, event: Event) -> None:
     copies = 0
     for page in pages:
         if not page.written_by():
-            clean(page)
+            clean(world, page)
         elif waiting:
             continue
         elif decision in ("write", "invalidate"):
             world.conflict("wb_while_pinned", page.file, 1)
-            clean(page)
+            clean(world, page)
         elif decision == "bounce" or (decision == "bounce_sync" and sync):
             copies += 1
             bounce(world, page)
@@ -42,23 +42,23 @@ def writeback(world: World, task: Task, event: Event) -> None:
 def write_when_free(world: World, task: Task, event: Event, left: list[Page], op: str) -> None:
     """Writeback for integrity goes through its pages in order and waits at each for its write pins to drop."""
     if left:
-        world.sleep(task, event, op, lambda: pass_free(left))
+        world.sleep(task, event, op, lambda: pass_free(world, left))
 
 
-def pass_free(left: list[Page]) -> bool:
+def pass_free(world: World, left: list[Page]) -> bool:
     while left and not (left[0].in_file and left[0].written_by()):
-        clean(left.pop(0))
+        clean(world, left.pop(0))
     return not left
 
 
 def bounce(world: World, page: Page) -> None:
     """Write a copy, which is torn if the device writes meanwhile. The page stays dirty."""
-    if world.always_active or page.device_wrote:
+    if world.always_active or page.device_wrote or accessed(world, page):
         world.conflict("torn_snapshot", page.file, 1)
     world.costs["bounce_bytes"] += PAGE_BYTES
     page.dirty = True
     page.recorded_dirty = page.skipped = page.device_wrote = False
-    page.bounced_at = world.now
+    page.bounced_at = page.written_at = world.now
     page.bounces += 1
     if world.policy.writeback == "bounce" and world.ns("writeback.interval"):
         flush_later(world, page, world.now)
@@ -87,28 +87,41 @@ def fsync(world: World, task: Task, event: Event) -> None:
     file, first = event["file"], event.get("index") or 0
     npages = event.get("npages") if event.get("index") is not None else None
     task.sync_until = FOREVER if "dur" in event and event["dur"] is None else event["ts"] + (event.get("dur") or 0)
+    if world.in_memory(file):
+        return
     pages = world.here(file, first, npages)
     decision = world.policy.writeback
+    more = 0  # pages that this fsync did not write in the recording: it lasts for as long as that takes, which is no wait for a pin
     for page in pages:
-        if page.written_by() and not page.dirty and (page.device_wrote or (world.always_active and page.cleaned)):
+        wrote = page.device_wrote or (world.always_active and page.cleaned) or accessed(world, page)
+        if page.written_by() and not page.dirty and wrote:
             world.conflict("fsync_misses_pinned", file, 1)
     if file in world.dax:  # the caches behind what CPUs dirtied are flushed
         for page in pages:
             if page.dirty:
-                clean(page)
+                clean(world, page)
         return
     if decision == "hold":
+        more += len([page for page in pages if page.kept() and page.written_by()])
         write_when_free(world, task, event, [page for page in pages if page.dirty and page.written_by()], "fsync")
     copies = 0
+    kept = [page for page in pages if page.kept()]
     for page in pages:
         if page.kept() and not page.written_by():
-            clean(page)
-        elif page.kept() and decision == "write":
+            more += 1
+            clean(world, page)
+        elif page.kept() and decision in ("write", "invalidate"):
+            more += 1
             world.conflict("wb_while_pinned", file, 1)
-            clean(page)
+            clean(world, page)
         elif page.kept() and decision in ("bounce", "bounce_sync"):
             world.costs["rewrite_bytes"] += 0 if page.skipped else PAGE_BYTES
+            more += 1
             copies += 1
             bounce(world, page)
+    if decision == "invalidate":
+        invalidate(world, task, kept, again=True)
+    if more:
+        task.shift += max(0, world.service(more) - (event.get("dur") or 0))
     if copies:
         task.shift += world.ns("bounce.copy", copies)
