@@ -9,7 +9,7 @@
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
 -- Needs run lease: only policies that break leases have an answer. More lines: replay sweep --policy lease
 --   --param lease.app=1ms..600s:20 --param lease.on_timeout=wait,fail_io,kill.
--- Tables: conflicts costs runs _break_waits _breaks _durations _runs
+-- Tables: conflicts stalls costs runs _breaks _durations _runs
 -- Settings: all
 --
 -- Column policy: The policy, as named.
@@ -45,7 +45,8 @@ waits AS (
     max(dur) FILTER (unbounded) IS NOT DISTINCT FROM max(dur) AS longest_open,
     sum(dur) AS total_ns,
     count(*) FILTER (unbounded) AS unbounded
-  FROM _break_waits
+  FROM stalls
+  WHERE role = 'breaker' AND (pin IS NOT NULL OR mr IS NOT NULL) -- not the waits for direct IO, which no lease covers
   GROUP BY run
 ),
 durations AS (

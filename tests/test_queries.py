@@ -116,22 +116,6 @@ def test_lease_breaks_show_what_no_answer_costs(store: Store) -> None:
     assert (row["revoked_mrs"], row["killed_tasks"], row["failed_remote_ops"], row["lost_write_bytes"]) == (3, 1, 2, 3 * 4096)
 
 
-def test_a_lease_broken_for_other_pages_of_the_file_counts_by_its_wait(store: Store) -> None:
-    """Truncating the unpinned end of a file breaks its lease; no page of the range is pinned, so there is no conflict."""
-    files = [{"file": FILE, "file_id": 0, "dax": False}, {"file": "8:1:43", "file_id": 1, "dax": True}]
-    add_trace(store, tables={"files": files})
-    params = {"lease.app": "60s", "lease.break_time": "1.5us", "lease.timer_rounding": "23ns"}
-    waits = [stall(1_522, 5), stall(1_523, 7), stall(2_000, 9), stall(3_000, 11, role="app"), stall(9_000, 13, pin=None, mr=None)]
-    rows = [conflict("lease_break", 2, 9)]  # met pages, and has no time-out: whatever it waited for, the holder had answered
-    add_run(store, "r1", "lease", params=json.dumps(params), tables={"stalls": waits, "conflicts": rows})
-    (row,) = answer(store, "lease-breaks")
-    assert (row["breaks"], row["timeouts"], row["unbounded"], row["total_ns"]) == (3, 1, 0, 5_045)
-    mixed = {**params, "lease.app": "61s"}
-    add_run(store, "r2", "hold-off", params=json.dumps(mixed), tables={"stalls": waits})
-    (one, other) = answer(store, "sweep")
-    assert [(row["policy"], row["breaks"], row["timeouts"]) for row in (one, other)] == [("hold-off", 0, 0), ("lease", 3, 1)]
-
-
 def test_lease_breaks_are_in_the_order_of_their_durations(store: Store) -> None:
     add_trace(store)
     apps = ["0", "900ns", "1.5us", "20us", "3ms", "1s", "12s", "600s"]
