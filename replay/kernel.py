@@ -44,7 +44,7 @@ def describe(tracing: Path, btf: Path = _BTF, symbols: Path = _SYMBOLS) -> Kerne
     return Kernel(
         release=system.release,
         machine=system.machine,
-        functions=_present(symbols, functions),
+        functions=_present(symbols, functions) or _present(tracing / "available_filter_functions", functions),
         tracepoints=frozenset(events),
         layout=_layout(btf, functions),
         # The README of tracefs says what this kernel's dynamic events can do.
@@ -56,14 +56,16 @@ def describe(tracing: Path, btf: Path = _BTF, symbols: Path = _SYMBOLS) -> Kerne
 
 
 def _present(symbols: Path, wanted: frozenset[str]) -> frozenset[str]:
-    """Which of these functions the kernel and its modules have under their own name, so that they can be probed."""
-    with symbols.open() as file:
-        found = set()
-        for line in file:
-            words = line.split(None, 3)
-            if len(words) > 2 and words[1] in "tT" and words[2] in wanted:
-                found.add(words[2])
-    return frozenset(found)
+    """Which of these functions the kernel and its modules have under their own name, so that they can be probed.
+
+    kallsyms has lines of address, kind and name; available_filter_functions, which is without some, of the name; a module may follow.
+    """
+    try:
+        with symbols.open() as file:
+            names = (words[2] if len(words) > 2 else words[0] for line in file if (words := line.split(None, 3)))
+            return frozenset(name for name in names if name in wanted)
+    except OSError:
+        return frozenset()
 
 
 def _layout(btf: Path, functions: frozenset[str]) -> Layout | None:

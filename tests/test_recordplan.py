@@ -9,6 +9,7 @@ import pytest
 
 from replay.btf import Layout, Member
 from replay.ingest.mappings import MAPPINGS, find
+from replay.kernel import describe
 from replay.probes import GROUP, PROBES, TRACEPOINTS, Version
 from replay.recorder import Request, arguments, script
 from replay.recordplan import Kernel, Plan, make_plan
@@ -226,3 +227,25 @@ def test_commands_of_each_recorder() -> None:
     assert perf[-7:] == ["--", "timeout", "1.5", "tail", "--pid=12", "-f", "/dev/null"]
     assert arguments(Request(everything=True, seconds=10), "trace-cmd", plan)[-2:] == ["sleep", "10"]
     assert arguments(Request(everything=True), "trace-cmd", plan, clocks=["local"])[:4] == ["trace-cmd", "record", "-q", "-b"]
+
+
+def test_functions_that_kallsyms_does_not_tell_tracefs_does(tmp_path: Path) -> None:
+    (tmp_path / "README").write_text("$arg<N> name->field\n\t   f[:[GRP1/][EVENT1]] SYM\n")
+    (tmp_path / "available_events").write_text("ext4:ext4_punch_hole\n")
+    (tmp_path / "kallsyms").write_text("")
+    (tmp_path / "available_filter_functions").write_text("mmap_region\nib_umem_get [ib_uverbs]\nib_umem_get.cold\n")
+    found = describe(tmp_path, tmp_path / "none", tmp_path / "kallsyms")
+    assert found.functions == {"mmap_region", "ib_umem_get"}
+    assert (found.kprobes, found.fprobes, found.named_arguments, found.numbered_arguments) == (False, True, True, True)
+    (tmp_path / "kallsyms").write_text("ff00 t mmap_region\nff10 T ib_umem_release\t[ib_core]\n")
+    assert describe(tmp_path, tmp_path / "none", tmp_path / "kallsyms").functions == {"mmap_region", "ib_umem_release"}
+
+
+def test_the_docs_have_every_row_of_the_table() -> None:
+    text = (LAB.parent.parent / "docs" / "record.md").read_text()
+    for probe in PROBES:
+        returned = f", `{probe.event}_ret`" if probe.returns else ""
+        assert f"| `{probe.event}`{returned} | {probe.gives} | {probe.without} |" in text
+    for row in TRACEPOINTS:
+        names = ", ".join(f"`{names.replace('|', '` or `')}`" for names in row.events)
+        assert f"| {row.system}: {names} | {row.gives} | {row.without} |" in text

@@ -16,6 +16,7 @@ from pathlib import Path
 from replay.errors import UsageError
 from replay.ingest.pipeline import ingest_file
 from replay.session import Session
+from replay.statefile import SUFFIX
 from replay.store import Entry, Store
 from replay.validate import validate
 
@@ -27,7 +28,7 @@ def recordings(paths: Sequence[str]) -> Iterator[tuple[str, Path]]:
     for path in map(Path, paths):
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             scenario = file.name.split(".")[0].replace("-", "_")
-            if scenario in EXPECTED:
+            if scenario in EXPECTED and file.suffix != SUFFIX:
                 yield scenario, file
 
 

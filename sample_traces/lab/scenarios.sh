@@ -94,8 +94,38 @@ dax_wait_ends() {
 	record dax_wait_ends $EXT4 -- timeout 20 sh /tmp/dax_wait_ends.sh
 }
 
-# The two recordings that this project ships. An empty kallsyms keeps them small: nothing here needs symbol names.
+# An empty kallsyms keeps a recording small: nothing here needs symbol names.
 no_symbols() { : > /tmp/none; mount --bind /tmp/none /proc/kallsyms; }
+
+# Recorded by `replay record` itself, which knows its probes and events without help.
+replay() { PYTHONPATH=/lab/python PYTHONDONTWRITEBYTECODE=1 python3 -m replay.cli "$@"; }
+recording() { [ "$(cat /sys/kernel/tracing/events/replay/enable 2> /dev/null)" = 1 ] && [ "$(cat /sys/kernel/tracing/tracing_on)" = 1 ]; }
+record_rdma() { ext4; replay record -o /out/record_rdma.dat -- /tmp/pinload /data/f 4 2 3 4; }
+record_perf() { ext4; replay record --recorder perf -o /out/record_perf.perf.data -- /tmp/pinload /data/f 2 2 3 2; }
+# A process that has mapped the file and registered it before, and registers it again meanwhile.
+record_running() {
+	no_symbols; ext4; workload record_running <<-'END'
+		/tmp/mrload map /data/f 1024 reg 2 say /tmp/said1 hear /tmp/said2 reg 2 touch 0 256 fsync sleep 50 dereg fsync
+	END
+	sh /tmp/record_running.sh & workload=$!
+	while [ ! -e /tmp/said1 ]; do sleep 0.1; done
+	(until recording; do sleep 0.1; done; sleep 3; : > /tmp/said2) &
+	replay record -a -d 10 -o /out/record-running.dat; wait $workload
+}
+# Signals leave no probe behind; what SIGKILL leaves, the next start removes. Only then is there a recording.
+record_killed() {
+	ext4
+	for signal in INT TERM KILL; do
+		replay record -a -o /tmp/killed.dat & recorder=$!
+		until recording; do sleep 0.1; done; sleep 2
+		kill -$signal $(pgrep -f 'replay.cli record'); wait $recorder; echo "SIG$signal: status $?"
+		probes=$(grep -c :replay/ /sys/kernel/tracing/dynamic_events); echo "SIG$signal: $probes probes left"
+		[ $signal = KILL ] || [ $probes = 0 ] || return
+	done
+	replay record -o /out/record_killed.dat -- /tmp/mrload map /data/f 256 reg 1 touch 0 64 fsync dereg
+}
+
+# The recordings that this project ships, besides record_running.
 # An RDMA server over a shared ext4 file, while another process punches a hole into the pinned file and syncs it.
 rdma_ext4() {
 	no_symbols; ext4
