@@ -3,11 +3,7 @@
 It knows numbers and time. A policy arrives as its decisions, a file as a range of page slots, an outcome leaves as arrays.
 """
 
-import numpy as np
-
-from cython cimport view
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdint cimport INT64_MAX, int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from replay._ext cimport decisions as d, ops as o
@@ -19,11 +15,11 @@ from replay._ext.device cimport assume_device, on_remote
 from replay._ext.inodelock cimport acquire, find_queues, hold_on, on_unlock, settle_queued
 from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
 from replay._ext.lease cimport on_answer, on_deadline, on_lease_del
-from replay._ext.outcomes cimport RefusalRow, RevocationRow, StallRow, change, report
+from replay._ext.outcomes cimport change, conflict_columns, outcomes, report
 from replay._ext.pages cimport dirty_pages, end_instances
 from replay._ext.reregister cimport on_reregister
 from replay._ext.world cimport (
-    AT_ANSWER, AT_DEADLINE, AT_ROW, AT_UNLOCK, ATTACHED, BLOCKED, Buffer, Conflicts, DETACHED, Entry, HELD_SHARED, N_BINS, PAGE_HOLE, PAGE_RECORDED,
+    AT_ANSWER, AT_DEADLINE, AT_ROW, AT_UNLOCK, ATTACHED, BLOCKED, DETACHED, Entry, HELD_SHARED, N_BINS, PAGE_HOLE, PAGE_RECORDED,
     Params, Pin, Policy, REGION_LIVE, REGION_NEW, ROW_FAILED, Region, Rows, Task, World, allocate,
     fetch, fetch_pins, make_room, matches, release,
 )
@@ -309,68 +305,6 @@ cdef void fill_pin(World* w, Trace trace, int32_t i) noexcept:
         w.regions[pin.region].npages += pin.npages
 
 
-cdef rows_of(Buffer* buffer, size_t size, names_64, names_32):
-    """The rows of a buffer as one array for each column."""
-    kinds = [(name, np.int64) for name in names_64] + [(name, np.int32) for name in names_32]
-    packed = np.dtype(kinds)
-    dtype = np.dtype({"names": list(packed.names), "formats": [packed[name] for name in packed.names],
-                      "offsets": [packed.fields[name][1] for name in packed.names], "itemsize": size})
-    cdef uint8_t[::1] raw = np.empty(buffer.n * size, np.uint8)
-    if buffer.n > 0:
-        memcpy(&raw[0], buffer.data, <size_t>buffer.n * size)
-    rows = np.asarray(raw).view(dtype)
-    return {name: np.ascontiguousarray(rows[name]) for name in packed.names}
-
-
-cdef owned(void** data, int64_t n, int64_t size, format):
-    """An array of n items that takes over the memory they lie in, and frees it in the end."""
-    cdef view.array owner
-    if n == 0:
-        return np.empty(0, format)
-    owner = view.array((n,), size, format, mode="c", allocate_buffer=False)
-    owner.data = <char*>data[0]
-    owner.callback_free_data = free
-    data[0] = NULL
-    return np.asarray(owner)
-
-
-cdef take_columns(Conflicts* t):
-    """All conflicts that are there. They are not copied: what comes next gets new memory."""
-    columns = {
-        "ts": owned(<void**>&t.ts, t.n, sizeof(int64_t), "q"),
-        "index": owned(<void**>&t.index, t.n, sizeof(int64_t), "q"),
-        "npages": owned(<void**>&t.npages, t.n, sizeof(int64_t), "q"),
-        "class": owned(<void**>&t.cls, t.n, sizeof(uint8_t), "B"),
-        "op": owned(<void**>&t.op, t.n, sizeof(uint8_t), "B"),
-        "file": owned(<void**>&t.file, t.n, sizeof(int32_t), "i"),
-        "pin": owned(<void**>&t.pin, t.n, sizeof(int32_t), "i"),
-        "region": owned(<void**>&t.region, t.n, sizeof(int32_t), "i"),
-        "culprit": owned(<void**>&t.culprit, t.n, sizeof(int32_t), "i"),
-        "victim": owned(<void**>&t.victim, t.n, sizeof(int32_t), "i"),
-    }
-    if t.n > 0:
-        t.n = t.room = 0
-    return columns
-
-
-cdef outcomes(World* w):
-    cdef uint64_t[:, ::1] bins = np.zeros((d.N_METRICS, N_BINS), np.uint64)
-    memcpy(&bins[0, 0], w.bins, d.N_METRICS * N_BINS * sizeof(uint64_t))
-    return {
-        "conflicts": take_columns(&w.conflicts),
-        "stalls": rows_of(&w.stalls, sizeof(StallRow), ("ts", "dur", "index", "npages"),
-                          ("unbounded", "op", "role", "task", "file", "pin", "region")),
-        "refusals": rows_of(&w.refusals, sizeof(RefusalRow), ("ts", "index", "npages"),
-                            ("reason", "task", "file", "pin", "region")),
-        "revocations": rows_of(&w.revocations, sizeof(RevocationRow), ("ts", "npages"),
-                               ("reason", "op", "task", "breaker", "file", "region")),
-        "bins": np.asarray(bins),
-        "first": w.first,
-        "end": w.end,
-        "bin_ns": w.bin_ns,
-    }
-
-
 def replay(Trace trace not None, const int64_t[::1] policy not None, const int64_t[::1] params not None, take_conflicts=None,
            int64_t batch=INT64_MAX):
     """Replay the trace under the policy's choices (in the order of DECISIONS) and parameters (PARAMS, costs as two numbers:
@@ -412,7 +346,7 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
             begin(&w)
             over = run(&w, batch)
         while not over:
-            take_conflicts(take_columns(&w.conflicts))
+            take_conflicts(conflict_columns(&w.conflicts))
             with nogil:
                 over = run(&w, batch)
         with nogil:

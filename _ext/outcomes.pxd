@@ -1,6 +1,6 @@
 from libc.stdint cimport int32_t, int64_t
 
-from replay._ext.world cimport Integral, World
+from replay._ext.world cimport Conflicts, Integral, World
 
 
 cdef struct StallRow:
@@ -57,3 +57,7 @@ cdef int stall_range(World* w, int64_t ts, int64_t dur, bint unbounded, int op, 
 cdef void charge(World* w, int metric, int64_t amount) noexcept nogil
 cdef void charge_at(World* w, int metric, int64_t time, int64_t amount) noexcept nogil
 cdef void change(World* w, Integral* integral, int metric, int64_t delta) noexcept nogil
+
+# As they leave: one array for each column.
+cdef conflict_columns(Conflicts* conflicts)
+cdef outcomes(World* w)

@@ -1,9 +1,15 @@
 """What a replay writes down: conflicts with their culprits, stalls, and costs over time."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+import numpy as np
 
+from cython cimport view
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from replay._ext.decisions cimport N_METRICS
 from replay._ext.world cimport (
-    Conflicts, HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, World, make_room, matches, push,
+    Buffer, Conflicts, HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, World, make_room, matches, push,
 )
 
 
@@ -178,3 +184,68 @@ cdef void change(World* w, Integral* integral, int metric, int64_t delta) noexce
                 break
     integral.n += delta
     integral.since = w.now
+
+
+# -- as arrays ---------------------------------------------------------------------------------------------------------
+
+cdef rows_of(Buffer* buffer, size_t size, names_64, names_32):
+    """The rows of a buffer as one array for each column."""
+    kinds = [(name, np.int64) for name in names_64] + [(name, np.int32) for name in names_32]
+    packed = np.dtype(kinds)
+    dtype = np.dtype({"names": list(packed.names), "formats": [packed[name] for name in packed.names],
+                      "offsets": [packed.fields[name][1] for name in packed.names], "itemsize": size})
+    cdef uint8_t[::1] raw = np.empty(buffer.n * size, np.uint8)
+    if buffer.n > 0:
+        memcpy(&raw[0], buffer.data, <size_t>buffer.n * size)
+    rows = np.asarray(raw).view(dtype)
+    return {name: np.ascontiguousarray(rows[name]) for name in packed.names}
+
+
+cdef owned(void** data, int64_t n, int64_t size, format):
+    """An array of n items that takes over the memory they lie in, and frees it in the end."""
+    cdef view.array owner
+    if n == 0:
+        return np.empty(0, format)
+    owner = view.array((n,), size, format, mode="c", allocate_buffer=False)
+    owner.data = <char*>data[0]
+    owner.callback_free_data = free
+    data[0] = NULL
+    return np.asarray(owner)
+
+
+cdef conflict_columns(Conflicts* t):
+    """All conflicts that are there. They are not copied: what comes next gets new memory."""
+    columns = {
+        "ts": owned(<void**>&t.ts, t.n, sizeof(int64_t), "q"),
+        "index": owned(<void**>&t.index, t.n, sizeof(int64_t), "q"),
+        "npages": owned(<void**>&t.npages, t.n, sizeof(int64_t), "q"),
+        "class": owned(<void**>&t.cls, t.n, sizeof(uint8_t), "B"),
+        "op": owned(<void**>&t.op, t.n, sizeof(uint8_t), "B"),
+        "file": owned(<void**>&t.file, t.n, sizeof(int32_t), "i"),
+        "pin": owned(<void**>&t.pin, t.n, sizeof(int32_t), "i"),
+        "region": owned(<void**>&t.region, t.n, sizeof(int32_t), "i"),
+        "culprit": owned(<void**>&t.culprit, t.n, sizeof(int32_t), "i"),
+        "victim": owned(<void**>&t.victim, t.n, sizeof(int32_t), "i"),
+    }
+    if t.n > 0:
+        t.n = t.room = 0
+    return columns
+
+
+cdef outcomes(World* w):
+    """All tables, and what the intervals cost."""
+    cdef uint64_t[:, ::1] bins = np.zeros((N_METRICS, N_BINS), np.uint64)
+    memcpy(&bins[0, 0], w.bins, N_METRICS * N_BINS * sizeof(uint64_t))
+    return {
+        "conflicts": conflict_columns(&w.conflicts),
+        "stalls": rows_of(&w.stalls, sizeof(StallRow), ("ts", "dur", "index", "npages"),
+                          ("unbounded", "op", "role", "task", "file", "pin", "region")),
+        "refusals": rows_of(&w.refusals, sizeof(RefusalRow), ("ts", "index", "npages"),
+                            ("reason", "task", "file", "pin", "region")),
+        "revocations": rows_of(&w.revocations, sizeof(RevocationRow), ("ts", "npages"),
+                               ("reason", "op", "task", "breaker", "file", "region")),
+        "bins": np.asarray(bins),
+        "first": w.first,
+        "end": w.end,
+        "bin_ns": w.bin_ns,
+    }
