@@ -18,6 +18,8 @@ PROC = Path("/proc")
 _PINNING = re.compile(r"/dev/infiniband/|/dev/vfio/|/dev/iommu|anon_inode:\[io_uring\]")
 # A shared mapping of a file that is not shared memory: those have devices without a major number.
 _SHARED_FILE = re.compile(r"^\S+ ..[-x]s \S+ (?!00:)\S+ [1-9]", re.MULTILINE)
+# Who knows these may write into the region.
+_KEYS = frozenset(("lkey", "rkey"))
 _MOST_MAPS_BYTES = 32 << 20
 _RDMA_SECONDS = 20
 
@@ -40,7 +42,9 @@ def memory_regions() -> list[dict[str, Any]] | None:
         regions = json.loads(done.stdout or b"[]")
     except (subprocess.SubprocessError, ValueError):
         return None
-    return [region for region in regions if isinstance(region, dict)] if isinstance(regions, list) else None
+    if not isinstance(regions, list):
+        return None
+    return [{name: value for name, value in region.items() if name not in _KEYS} for region in regions if isinstance(region, dict)]
 
 
 def _processes(everything: bool, wanted: int | None, proc: Path) -> tuple[list[Process], int]:

@@ -118,6 +118,7 @@ class _Recording:
             how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
             raise ReplayError(f"{self.recorder} {how}", where=self.output, hint="the probes are removed; what it wrote may not be whole")
         write_state(state_path(self.output), self.state)
+        _hand_over(self.output, state_path(self.output))
         self._report(written, seconds)
         return self.interrupts.status or status
 
@@ -132,6 +133,13 @@ class _Recording:
         if lost:
             _say(f"the kernel lost {number(lost)} events: record again with larger buffers (-b {self.request.buffer_kb * 4}) or less load")
         _say(f"next: replay ingest {self.output}")
+
+
+def _hand_over(*paths: str) -> None:
+    """Who records with sudo is to ingest without."""
+    if os.environ.get("SUDO_UID", "").isdigit() and os.environ.get("SUDO_GID", "").isdigit():
+        for path in paths:
+            os.chown(path, int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"]), follow_symlinks=False)
 
 
 def _tell(missing: list[Missing]) -> None:

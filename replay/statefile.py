@@ -80,10 +80,10 @@ def state_path(trace: str | os.PathLike[str]) -> str:
 
 
 def write_state(path: str, state: SystemState) -> None:
-    """Take the file's place once it is whole."""
+    """Take the file's place once it is whole. Addresses of other people's processes are for the owner's eyes alone."""
     draft = Path(f"{path}.part-{os.getpid()}")
     try:
-        with draft.open("w") as file:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             for record in _records(state):
                 file.write(json.dumps(record, separators=(",", ":")) + "\n")
         draft.replace(path)

@@ -15,6 +15,7 @@ from builders import tracefs
 
 from replay.dynamicevents import BusyError, DynamicEvents
 from replay.errors import ReplayError
+from replay.procfs import memory_regions
 from replay.statefile import read_state
 
 SAMPLES = Path(__file__).parent.parent / "sample_traces"
@@ -89,7 +90,34 @@ def test_a_workload_is_recorded_and_nothing_stays(root: Path, record: Run) -> No
     assert state.recorder == "trace-cmd"
     assert state.uname == "Linux lab 6.1.0-test x86_64"
     assert [region["ifname"] for region in state.regions or ()] == ["rxe0"]
+    assert (root / "out.dat.state").stat().st_mode & 0o777 == 0o600
     assert any(line.split()[4] == "/" for line in state.mountinfo.splitlines())
+
+
+def test_who_calls_sudo_owns_the_recording(root: Path, record: Run) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give files away")
+    record("-o", "out.dat", "--", "true", SUDO_UID="65534", SUDO_GID="65534")
+    assert {(root / name).stat().st_uid for name in ("out.dat", "out.dat.state")} == {65534}
+
+
+@pytest.mark.parametrize(
+    ("says", "regions"),
+    [
+        ('echo \'[{"mrn":1,"rkey":"b0f","lkey":"b0f","pid":7},3]\'', [{"mrn": 1, "pid": 7}]),
+        ("true", []),
+        ("echo '{}'", None),
+        ("echo '['", None),
+        ("exit 1", None),
+    ],
+)
+def test_the_inventory_of_regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, regions: object) -> None:
+    """Without the keys, which would let others write into the regions; None where rdma cannot tell."""
+    program = tmp_path / "rdma"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert memory_regions() == regions
 
 
 def test_processes_that_share_files_are_kept_with_all(root: Path, record: Run) -> None:

@@ -137,6 +137,14 @@ def test_regions_of_before_are_counted(tmp_path: Path, trace: Path) -> None:
     assert losses(ingested(tmp_path, trace))["mrs_before_recording"] == 2
 
 
+def test_a_recording_of_a_running_process_needs_its_state(tmp_path: Path) -> None:
+    """Recorded with replay record -a while a process that had mapped and registered its file before registered it again."""
+    recording = Path(shutil.copy(SAMPLES / "record-running.dat", tmp_path))
+    assert losses(ingested(tmp_path, recording)) == {"mr_release_without_reg": 2, "pins_unresolved": 2}
+    shutil.copy(SAMPLES / "record-running.dat.state", tmp_path)
+    assert losses(ingested(tmp_path, recording)) == {"mr_release_without_reg": 2, "mrs_before_recording": 2}
+
+
 def test_a_state_that_was_cut_is_used_as_far_as_it_goes(tmp_path: Path, trace: Path) -> None:
     written(trace, state())
     path = Path(f"{trace}.state")
