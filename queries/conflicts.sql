@@ -19,10 +19,16 @@
 -- Column worst_file "worst file": The file with the most pages.
 -- Column holder "held by": Who owns most of the pinned pages, as name/thread id.
 -- Column first_ts [ts] "first at/s": The first one, on the trace's clock.
-WITH summed AS ( -- before any join: there may be millions
-  SELECT run, trace, risk, class, op, file, culprit_tid, count(*) AS conflicts, sum(npages) AS pages, sum(bytes) AS bytes, min(ts) AS first_ts
+WITH summed AS ( -- before any join and by no more words than needed: there may be millions
+  SELECT
+    run, class, op, file, culprit_tid,
+    any_value(risk) AS risk,
+    count(*) AS conflicts,
+    sum(npages) AS pages,
+    sum(bytes) AS bytes,
+    min(ts) AS first_ts
   FROM conflicts
-  GROUP BY ALL
+  GROUP BY run, class, op, file, culprit_tid
 ),
 by_file_and_holder AS (
   SELECT
@@ -34,7 +40,7 @@ by_file_and_holder AS (
     min(first_ts) AS first_ts
   FROM summed
   JOIN _runs USING (run)
-  LEFT JOIN _tasks ON _tasks.trace = summed.trace AND tid = culprit_tid
+  LEFT JOIN _tasks ON _tasks.trace = _runs.trace AND tid = culprit_tid
   GROUP BY ALL
 )
 SELECT
