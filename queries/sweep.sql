@@ -16,10 +16,10 @@
 --
 -- Section Outcomes: what happens to breaks of leases, to tasks that meet pins, and to operations.
 -- Column breaks [count] "lease/breaks": Operations that broke a lease.
--- Column timeouts [count] "timed/out": Of them those that the holder did not answer in time.
--- Column timeout_share [percent] "share": The same as a share.
+-- Column timeouts [count] "timed/out": Lease breaks that the holder did not answer in time.
+-- Column timeout_share [percent] "share": The same as a share of all breaks.
 -- Column stalls [count]: Waits of tasks for a pin.
--- Column longest_ns [ns; open longest_open] "longest": The longest of them.
+-- Column longest_ns [ns; open longest_open] "longest": The longest wait.
 -- Column longest_open: The longest had not ended at the end of the trace.
 -- Column total_ns [ns] "total": All waits together, each to its end or to the end of the trace.
 -- Column unbounded [count] "still/open": Waits that had not ended at the end of the trace.

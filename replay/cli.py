@@ -154,10 +154,12 @@ def report(
     """
     if html is not None:
         if name != "overview" or every or limit or output or form != FormatName.table:
-            raise UsageError("--html compares the policies on a page of its own", hint="it goes with --policy and --trace only")
+            raise UsageError("--html compares the policies on a page of its own", hint="it goes with --policy, --trace and --param only")
+        from replay.htmldata import Request
         from replay.htmlreport import write_page
+        from replay.params import parse_assignments
 
-        write_page(store_path(context, store), trace, policy, html)
+        write_page(store_path(context, store), Request(trace, policy, parse_assignments(param or ()), all_settings), html)
         return
     from replay.reporting import list_reports
     from replay.reporting import report as command

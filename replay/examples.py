@@ -26,6 +26,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "report": (
         ("Compare the policies", "replay report"),
         ("Which questions can be asked", "replay report --list"),
+        ("The comparison on one page, with charts", "replay report --html out.html"),
         ("Who waited for whom, as CSV", "replay report stalls --policy hold-off --format csv -o stalls.csv"),
     ),
     "sql": (

@@ -6,7 +6,7 @@ CSS variables, so that a chart follows the page into the dark and onto paper.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from replay.errors import ReplayError
 
@@ -57,7 +57,8 @@ def runtime() -> str:
 def forms() -> dict[str, Any]:
     """Every form by name, in Vega-Lite."""
     _library("altair")
-    charts = {"stalls": _stalls(), "pages": _pages(), "amounts": _amounts(), "outcomes": _outcomes()}
+    charts = {"stalls": _stalls(), "pages": _pages(), "amounts": _amounts(), "outcomes": _outcomes("ns")}
+    charts["counted"] = _outcomes("")
     return {name: _without_schema(chart.properties(width="container").configure(**_CONFIG).to_dict()) for name, chart in charts.items()}
 
 
@@ -131,11 +132,12 @@ def _amounts() -> alt.Chart:
     return chart.add_params(alt.param(name="span", value=1))
 
 
-def _outcomes() -> alt.Chart:
-    """What becomes of an outcome as one parameter grows by powers of ten."""
+def _outcomes(unit: Literal["ns", ""]) -> alt.Chart:
+    """What becomes of an outcome as one parameter, a duration or a number, grows by powers of ten."""
     import altair as alt
 
-    x = alt.X("x:Q", title=None, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(labelExpr=_NS_LABEL, tickMinStep=1, grid=False))
+    label = _NS_LABEL if unit else "format(pow(10, datum.value), '~s')"
+    x = alt.X("x:Q", title=None, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(labelExpr=label, tickMinStep=1, grid=False))
     y = alt.Y("value:Q", title=None, axis=alt.Axis(labelExpr=_AMOUNT_LABEL, tickCount=3, domain=False, minExtent=34))
     line = alt.Chart(alt.NamedData("rows"), height=_CELL_HEIGHT * 2)
     points = line.mark_line(strokeWidth=1.5, point=alt.OverlayMarkDef(size=24, filled=True))

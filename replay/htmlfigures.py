@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +45,12 @@ class Drawing:
 
     def lines(self, rows: Sequence[Row]) -> dict[str, Line]:
         """One line for each label, in order of appearance."""
-        names = {label(row): row["policy"] for row in rows}
-        return {name: Line(name, self.hue(policy), _DASHES[number % len(_DASHES)]) for number, (name, policy) in enumerate(names.items())}
+        names = {label(row): str(row["policy"]) for row in rows}
+        return {line.name: line for line in self.named(names.items())}
+
+    def named(self, names: Iterable[tuple[str, str]]) -> list[Line]:
+        """A line for each name and its policy."""
+        return [Line(name, self.hue(policy), _DASHES[number % len(_DASHES)]) for number, (name, policy) in enumerate(names)]
 
 
 def legend(lines: Sequence[Line]) -> Html:

@@ -34,7 +34,7 @@ _PARAMETERS = {
 }
 _RUNS = {"policy": Head("policy"), "source": Head("trace"), "run": Head("run"), "engine": Head("engine")}
 _BOUNDS = (
-    "A delay moves the later events of the delayed task only, since a trace does not tell who waited for whom: stalls are lower bounds.",
+    "A delay moves the later events of the delayed task (of others as far as parameter propagate says): stalls are lower bounds.",
     "Work behind a refused pin is removed and counted as lost, never as conflicts avoided.",
     "Where a trace shows no remote access, as with real hardware, a writable region may be written whenever it lives (remote.activity).",
     "What was lost or left unresolved takes part in no conflict.",

@@ -84,7 +84,7 @@ def _costs(found: Findings, drawing: Drawing, rows: Sequence[Row], traces: int) 
         {str(row["metric"]) for row in rows}, key=lambda name: (list(docs).index(name) if name in docs else len(docs), name)
     ):
         own = [row for row in rows if row["metric"] == metric]
-        title = docs.get(metric, metric.replace("_", " "))
+        title = docs.get(metric, metric.replace("_", " ").capitalize())
         cells.append(_cost_cell(drawing, title, own, span))
         tables.append(pivot(drawing, own, "value", f"{title} ({own[0]['unit']}) in each interval"))
     numbers = data("The numbers of these charts", *tables)

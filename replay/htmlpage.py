@@ -11,7 +11,7 @@ from typing import Any
 from replay import __version__
 from replay.htmldata import Findings, hues
 from replay.htmlfigures import Drawing
-from replay.htmlmarkup import Html, el, script_json
+from replay.htmlmarkup import Html, el, join, script_json
 from replay.htmlsections import SECTIONS, Section
 
 
@@ -57,10 +57,12 @@ def _chapter(section: Section, content: Html) -> Html:
 
 def _trust(found: Findings) -> Html:
     """How far to trust it: where something was lost, that comes before everything else."""
-    lines = [el("p", line) for line in found.overview.notes]
+    doubts = [el("p", line) for line in found.caveats]
     if found.is_lossy:
-        return el("div", el("h2", "This comparison has losses"), *lines, class_="alert", role="note")
-    return el("div", *lines, class_="note")
+        shown = el("div", el("h2", "This comparison has losses"), *doubts, class_="alert", role="note")
+    else:
+        shown = el("div", *doubts, class_="note")
+    return join([shown, *(el("p", line, class_="note") for line in found.notes)])
 
 
 def _resource(name: str) -> str:

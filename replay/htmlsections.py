@@ -11,6 +11,7 @@ from replay.htmlfigures import Drawing, Line, data, figure, legend, listed
 from replay.htmlground import assumptions, losses
 from replay.htmlmarkup import Html, el, join
 from replay.htmlovertime import conflicts_over_time, costs_over_time, who_hurts_whom
+from replay.htmlsensitivity import sensitivity
 from replay.htmltables import heads_of, report_sections, table
 from replay.humane import duration, number
 from replay.reports import parts
@@ -62,12 +63,14 @@ def _stalls(found: Findings, drawing: Drawing) -> Html:
 
 
 def _stall_points(found: Findings, lines: Mapping[str, Line]) -> Sequence[Mapping[str, Any]]:
-    """A point where each step begins, and one at the far end of the last."""
+    """Steps: one begins with each interval that has waits, and one behind it, where only the longer ones are left."""
     points = []
     for name, line in lines.items():
         rows = [row for row in found.rows("stall-distribution") if label(row) == name]
-        points += [{"ns": row["from_ns"], "n": row["at_least"], **line.fields} for row in rows]
-        points.append({"ns": rows[-1]["to_ns"], "n": rows[-1]["at_least"], **line.fields})
+        for row, longer in zip(rows, [*rows[1:], rows[-1]], strict=True):
+            points.append({"ns": row["from_ns"], "n": row["at_least"], **line.fields})
+            if longer["from_ns"] != row["to_ns"]:
+                points.append({"ns": row["to_ns"], "n": longer["at_least"], **line.fields})
     return points
 
 
@@ -86,6 +89,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("conflicts", "Conflicts over time", conflicts_over_time),
     Section("culprits", "Who hurts whom", who_hurts_whom),
     Section("costs", "Costs over time", costs_over_time),
+    Section("sensitivity", "Sensitivity to parameters", sensitivity),
     Section("losses", "What was lost", losses),
     Section("assumptions", "What this stands on", assumptions),
 )

@@ -8,6 +8,7 @@ import pytest
 from builders.browser import chromium, find_chromium
 
 from replay import runs
+from replay.htmldata import Request
 from replay.htmlreport import write_page
 from replay.ingest.pipeline import ingest_file
 from replay.store import Store
@@ -28,7 +29,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trace = ingest_file(store, SAMPLES / "rdma-ext4.dat").entry.id
     runs.run(store, trace)
     runs.run(store, trace, ["lease"], {"lease.app": "10ms"})
-    write_page(str(store.path), None, None, str(folder / "out.html"))
+    write_page(str(store.path), Request(), str(folder / "out.html"))
     return folder / "out.html"
 
 

@@ -14,8 +14,9 @@ from builders.stores import TRACE, add_run, add_trace, answer
 
 from replay import htmlcharts, reports
 from replay.cli import main
-from replay.htmldata import gather
+from replay.htmldata import Request, gather
 from replay.htmlpage import page
+from replay.policies import BY_NAME
 from replay.render import cell
 from replay.store import Store
 
@@ -88,13 +89,13 @@ def store(tmp_path: Path) -> Store:
     costs = [{"metric": "bounce_bytes", "unit": "bytes", "value": 4096.0}]
     tables = {"conflicts": [conflict], "stalls": [stall], "series": series, "costs": costs}
     add_run(store, "r1", "none", tables=tables)
-    add_run(store, "r2", HOSTILE, params=json.dumps({"lease.app": HOSTILE}), tables=tables)
+    add_run(store, "r2", HOSTILE, params=json.dumps({"lease.app": "5ms"}), tables=tables)
     add_run(store, "r3", "odp")
     return store
 
 
 def made(store: Store, runtime: str, trace: str | None = None, policy: str | None = None) -> str:
-    return page(gather(store, trace, policy), htmlcharts.forms(), runtime)
+    return page(gather(store, Request(trace, policy)), htmlcharts.forms(), runtime)
 
 
 def test_nothing_is_loaded(store: Store, runtime: str) -> None:
@@ -139,6 +140,20 @@ def test_headline_has_the_numbers_of_the_overview(store: Store, runtime: str) ->
     assert rows[0][3].text == ">= 5 ms (still open)"
 
 
+def test_the_chart_of_waits_agrees_with_the_waits(tmp_path: Path, runtime: str) -> None:
+    store = Store(tmp_path / "waits", create=True)
+    add_trace(store, ts_last=10**12)
+    lengths = [251_000, *[1_500_000] * 12, 32_000_000_000]
+    stalls = [{"ts": 1, "dur": dur, "unbounded": False, "op": "fsync", "role": "app", "tid": 1} for dur in lengths]
+    add_run(store, "r1", "lease", tables={"stalls": stalls})
+    (chart,) = json.loads(Tree(made(store, runtime)).root.all("script")[0].text)["charts"][:1]
+    points = [(row["ns"], row["n"]) for row in chart["rows"]]
+    assert [count for _, count in points] == [14, 13, 13, 1, 1, 1]
+    # Where a step begins it has the waits that are as long or longer; the last one ends where its interval does.
+    assert all(count == sum(dur >= ns for dur in lengths) for ns, count in points[:-1])
+    assert points[-1][0] > max(lengths)
+
+
 def test_elements_that_a_screen_reader_needs(store: Store, runtime: str) -> None:
     root = Tree(made(store, runtime)).root
     assert root.all("html")[0].attributes["lang"] == "en"
@@ -171,6 +186,10 @@ def test_losses_come_before_everything_else(tmp_path: Path, runtime: str) -> Non
     assert "kernel lost events 5 of 10 (50.0%)" in note.text
     text = root.text
     assert text.index("Enlarge the buffer") < text.index("What each policy costs")
+    for number in range(9):
+        add_run(store, f"s{number}", "lease", params=json.dumps({"lease.app": f"{number + 1}s"}))
+    (note,) = (element for element in Tree(made(store, runtime)).root.all("div") if element.attributes.get("role") == "note")
+    assert "more choice" not in note.text
 
 
 def test_a_page_without_conflicts_stalls_and_costs(tmp_path: Path, runtime: str) -> None:
@@ -180,6 +199,39 @@ def test_a_page_without_conflicts_stalls_and_costs(tmp_path: Path, runtime: str)
     root = Tree(made(store, runtime)).root
     assert "No policy made any task wait" in root.text
     assert json.loads(root.all("script")[0].text)["charts"] == []
+
+
+def test_parameters_of_which_there_are_several_values(tmp_path: Path, runtime: str) -> None:
+    store = Store(tmp_path / "swept", create=True)
+    add_trace(store)
+    for number, (app, rounds, dur) in enumerate([("1ms", "2", 5), ("2s", "2", 7_000_000_000), ("0", "2", 3), ("2s", "3", 9)]):
+        stall = {"ts": 1, "dur": dur, "unbounded": False, "op": "fsync", "role": "app", "tid": 1, "npages": 1}
+        params = json.dumps({"lease.app": app, "lease.rounds": rounds})
+        add_run(store, f"r{number}", "lease", params=params, tables={"stalls": [stall]})
+    root = Tree(made(store, runtime)).root
+    charts = json.loads(root.all("script")[0].text)["charts"]
+    drawn = [[(row["name"], row["at"], row["value"]) for row in chart["rows"]] for chart in charts if chart["form"] == "outcomes"]
+    by_app = [("lease", 1_000_000, 5e-9), ("lease", 2_000_000_000, 7.0)]  # a scale of powers of ten has no place for 0
+    assert drawn == [by_app, by_app]  # the longest, and all together
+    (counted, _) = ([(row["name"], row["at"]) for row in chart["rows"]] for chart in charts if chart["form"] == "counted")
+    assert counted == [("lease lease.app=2s", 2), ("lease lease.app=2s", 3)]
+    assert "The scale has no place for 0" in root.text
+    add_run(store, "r9", "none")
+    assert "replay sweep --policy lease" in Tree(made(store, runtime, policy="none")).root.text
+
+
+def test_the_page_stays_small_however_many_conflicts_there_are(tmp_path: Path, runtime: str) -> None:
+    store = Store(tmp_path / "large", create=True)
+    add_trace(store, ts_last=10**12)
+    rows = [
+        {"ts": number * 10**8, "class": "wb_while_pinned", "risk": "corruption", "op": "fsync", "file": f"8:1:{number}", "index": 0}
+        | {"npages": 1, "bytes": 4096, "pin": number, "mr": number, "culprit_tid": number, "victim_tid": number}
+        for number in range(10_000)
+    ]
+    stalls = [{"ts": row["ts"], "dur": row["ts"], "unbounded": False, "op": "fsync", "role": "app", "tid": row["pin"]} for row in rows]
+    for number, policy in enumerate(BY_NAME):
+        add_run(store, f"r{number}", policy, tables={"conflicts": rows, "stalls": stalls})
+    assert len(made(store, runtime)) - len(runtime) < 300_000
 
 
 def test_a_page_of_one_trace_and_policy(store: Store, runtime: str) -> None:
