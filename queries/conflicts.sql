@@ -9,16 +9,16 @@
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
--- Column risk: corruption (data at risk), availability (service lost) or pressure (cost).
+-- Column risk [; spare]: corruption (data at risk), availability (service lost) or pressure (cost).
 -- Column class: The conflict's class.
 -- Column op: The operation that ran into it.
 -- Column conflicts [count]: Conflict rows: one per event and contiguous page range.
 -- Column pages [count]: Their pages; a page counts each time.
--- Column bytes [bytes]: The same in bytes.
--- Column files [count]: Files concerned.
+-- Column bytes [bytes; spare]: The same in bytes.
+-- Column files [count; spare]: Files concerned.
 -- Column worst_file "worst file": The file with the most pages.
 -- Column holder "held by": Who owns most of the pinned pages, as name/thread id.
--- Column first_ts [ts] "first at/s": The first one, on the trace's clock.
+-- Column first_ts [ts; spare] "first at/s": The first one, on the trace's clock.
 WITH summed AS ( -- before any join and by no more words than needed: there may be millions
   SELECT
     run, class, op, file, culprit_tid,

@@ -10,14 +10,14 @@
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
 -- Column holder "pins of": Who owns the pins, as name/thread id; empty where the trace does not show it.
--- Column mr "MR": The memory region, as its number in table mrs and the label that the trace gives it; empty for other pins.
+-- Column mr [; spare] "MR": The memory region, as its number in table mrs and the label that the trace gives it; empty for other pins.
 -- Column file: The file.
 -- Column op: The operation that ran into them.
 -- Column victim "hurt": Who ran it, as name/thread id.
 -- Column at_risk_pages [pages] "pages/at risk": Pages of the conflicts of risk corruption; a page counts each time.
 -- Column lost_pages [pages] "pages of/service lost": Pages of the conflicts of risk availability.
--- Column pressure_pages [pages] "pressure/pages": Pages of the conflicts of risk pressure.
--- Column stalls [count]: Waits for such a pin.
+-- Column pressure_pages [pages; spare] "pressure/pages": Pages of the conflicts of risk pressure.
+-- Column stalls [count; spare]: Waits for such a pin.
 -- Column longest_ns [ns; open longest_open] "longest": The longest.
 -- Column longest_open: The longest had not ended at the end of the trace.
 -- Column total_ns [ns] "waited": All waits together, each to its end or to the end of the trace.

@@ -10,11 +10,11 @@
 -- Column source "trace": The trace's source file.
 -- Column mr: The memory region.
 -- Column owner: Who registered it, as name/thread id.
--- Column device: RDMA device.
+-- Column device [; spare]: RDMA device.
 -- Column file: The file; empty for anonymous memory.
--- Column index: First page within the file.
+-- Column index [; spare]: First page within the file.
 -- Column npages [count] "pages": File pages pinned through it.
--- Column write [flag] "device/writes": The device may write.
+-- Column write [flag; spare] "device/writes": The device may write.
 -- Column result: 0, or the negative errno with which the recorded kernel refused it.
 -- Column life_ns [ns; open alive] "life": From registration to release, within the trace; empty where it was refused.
 -- Column alive: Still registered at the end of the trace.

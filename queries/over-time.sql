@@ -8,7 +8,7 @@
 -- Tables: conflicts stalls _widths _runs
 --
 -- Column source "trace": The trace's source file.
--- Column trace "id": The trace's id.
+-- Column trace [; spare] "id": The trace's id.
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
 -- Column ts [ts] "from/s": Begin of the interval, on the trace's clock.
@@ -16,7 +16,7 @@
 -- Column width_ns [ns] "length": Length of the interval.
 -- Column at_risk_pages [pages] "pages/at risk": Pages of the conflicts of risk corruption; a page counts each time.
 -- Column lost_pages [pages] "pages of/service lost": Pages of the conflicts of risk availability.
--- Column pressure_pages [pages] "pressure/pages": Pages of the conflicts of risk pressure.
+-- Column pressure_pages [pages; spare] "pressure/pages": Pages of the conflicts of risk pressure.
 -- Column stalls [count]: Waits that began in it.
 -- Column stalled_ns [ns] "waited": How long they lasted, all together.
 WITH met AS (

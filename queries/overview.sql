@@ -11,9 +11,9 @@
 --
 -- Section Data at risk: page events where what is on disk may not be what the device wrote. What a policy refuses (below)
 --   never happens: a zero beside refused pages is work not done, not safety.
--- Column traces [count]: Traces that it was run on.
+-- Column traces [count; spare]: Traces that it was run on.
 -- Column at_risk_bytes [bytes] "data/at risk": Bytes of the conflicts of risk corruption; a page counts each time.
--- Column at_risk_pages [count] "pages": The same in pages.
+-- Column at_risk_pages [count; spare] "pages": The same in pages.
 -- Column wb_while_pinned [pages] "written/while pinned": Pages written back while a device could write them.
 -- Column torn_snapshot [pages] "torn/snapshot": Pages copied while a device wrote them.
 -- Column dirty_after_clean [pages] "dirtied/after clean": Pages that an unpin dirtied behind the file system's back.
@@ -30,7 +30,7 @@
 -- Column failed_remote_ops [count] "remote ops/failed": Remote accesses to a revoked registration.
 -- Column failed_fs_ops [count] "file ops/failed": Truncates, punches and the like that the policy fails.
 -- Column revoked_mrs [count] "MRs/revoked": MRs taken from their owners.
--- Column collateral_mrs [count] "of them/collateral": MRs revoked though none of their pages was in the way.
+-- Column collateral_mrs [count; spare] "of them/collateral": MRs revoked though none of their pages was in the way.
 -- Column killed_tasks [count] "tasks/killed": Tasks killed for not answering.
 --
 -- Section Stalls: time that tasks waited for a pin, beyond what the operation itself takes. A delay moves the later events of
@@ -46,9 +46,9 @@
 -- Column rewrite_bytes [bytes] "written/again": Bytes written again only because the policy keeps pages dirty.
 -- Column held_block_seconds [block-s] "blocks held/block-s": Freed blocks kept from use, times seconds.
 -- Column unreclaimable_page_seconds [page-s] "unreclaimable/page-s": Pinned page cache pages, times seconds.
--- Column pressure_pages [pages] "pressure/pages": Pages of the conflicts of risk pressure.
+-- Column pressure_pages [pages; spare] "pressure/pages": Pages of the conflicts of risk pressure.
 -- Column odp_faults [count] "ODP/faults": Device page faults.
--- Column odp_invalidations [count] "ODP/invalidations": Ranges unmapped from devices.
+-- Column odp_invalidations [count; spare] "ODP/invalidations": Ranges unmapped from devices.
 WITH conflict_sums AS (
   SELECT
     run,

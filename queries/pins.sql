@@ -13,7 +13,7 @@
 -- Column file: The file; empty for anonymous memory and for what could not be resolved.
 -- Column dax [flag] "DAX": The trace shows the file mapped directly.
 -- Column id_source "found/through": How the pages were found; unresolved where they were not.
--- Column longterm [flag] "long-/term": FOLL_LONGTERM.
+-- Column longterm [flag; spare] "long-/term": FOLL_LONGTERM.
 -- Column write [flag] "device/writes": The device may write.
 -- Column pins [count]: Pinned ranges.
 -- Column pages [count]: Their pages; a page that is pinned twice counts twice.

@@ -17,7 +17,7 @@
 -- Column longest_ns [ns; open longest_open] "longest": The longest wait.
 -- Column longest_open: The longest had not ended at the end of the trace.
 -- Column total_ns [ns] "total": All waits together.
--- Column run: The run's id.
+-- Column run [; spare]: The run's id.
 SELECT
   _runs.policy,
   settings,

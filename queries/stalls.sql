@@ -10,7 +10,7 @@
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
 -- Column op: The operation that waited.
--- Column role: app, kworker, breaker or remote.
+-- Column role [; spare]: app, kworker, breaker or remote.
 -- Column waiter "waited": Who waited, as name/thread id.
 -- Column file: The file.
 -- Column holder "for a pin of": Who owned the pin, as name/thread id; empty where the trace does not show the pin.
@@ -18,7 +18,7 @@
 -- Column longest_ns [ns; open longest_open] "longest": The longest wait.
 -- Column longest_open: The longest had not ended at the end of the trace.
 -- Column total_ns [ns] "total": All together, each to its end or to the end of the trace.
--- Column unbounded [count] "still/open": How many had not ended at the end of the trace.
+-- Column unbounded [count; spare] "still/open": How many had not ended at the end of the trace.
 SELECT
   stalls.policy,
   settings,

@@ -18,18 +18,18 @@
 -- Column breaks [count] "lease/breaks": Operations that broke a lease.
 -- Column timeouts [count] "timed/out": Lease breaks that the holder did not answer in time.
 -- Column timeout_share [percent] "share": The same as a share of all breaks.
--- Column stalls [count]: Waits of tasks for a pin.
+-- Column stalls [count; spare]: Waits of tasks for a pin.
 -- Column longest_ns [ns; open longest_open] "longest": The longest wait.
 -- Column longest_open: The longest had not ended at the end of the trace.
 -- Column total_ns [ns] "total": All waits together, each to its end or to the end of the trace.
--- Column unbounded [count] "still/open": Waits that had not ended at the end of the trace.
+-- Column unbounded [count; spare] "still/open": Waits that had not ended at the end of the trace.
 -- Column failed_remote_ops [count] "remote ops/failed": Remote accesses to a revoked registration.
 -- Column failed_fs_ops [count] "file ops/failed": Truncates, punches and the like that the policy fails.
 -- Column killed_tasks [count] "tasks/killed": Tasks killed for not answering.
 -- Column at_risk_bytes [bytes] "data/at risk": Bytes of the conflicts of risk corruption.
--- Column bounce_bytes [bytes] "copied to/bounce": Bytes copied into bounce buffers.
--- Column rewrite_bytes [bytes] "written/again": Bytes written again only because the policy keeps pages dirty.
--- Column run: The run's id.
+-- Column bounce_bytes [bytes; spare] "copied to/bounce": Bytes copied into bounce buffers.
+-- Column rewrite_bytes [bytes; spare] "written/again": Bytes written again only because the policy keeps pages dirty.
+-- Column run [; spare]: The run's id.
 WITH risks AS (
   SELECT run, sum(bytes) FILTER (risk = 'corruption') AS at_risk_bytes FROM _sums GROUP BY run
 ),

@@ -18,7 +18,7 @@
 -- Column unsynced_open: It lasted to the end of the trace.
 -- Column fsyncs [count]: Calls of fsync on the file while it was pinned.
 -- Column missed [pages] "missed/pages": Clean pages that these passed over though the device may have written them.
--- Column stalls [count] "fsync/stalls": How many of them wait for a pin.
+-- Column stalls [count; spare] "fsync/stalls": How many of them wait for a pin.
 -- Column longest_ns [ns; open longest_open] "longest": The longest of them.
 -- Column longest_open: The longest had not ended at the end of the trace.
 WITH held AS (

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replay.archive import Archive
-from replay.console import put, say, show, show_rows
+from replay.console import look, put, say, show, show_rows
 from replay.errors import UsageError
 from replay.progress import Bar
 from replay.render import Format
-from replay.store import Store
+from replay.store import Entry, Store
 
 if TYPE_CHECKING:
     from replay.export import TableForm
@@ -81,7 +81,7 @@ def run(wanted: RunRequest, form: Format, output: str | None) -> None:
     if kept:
         say(f"{kept} of {len(done)} runs were in the store already")
     with Session(archive.store) as session:
-        _show_runs(session, [summary.run for summary in done], form, output)
+        _show_runs(session, entries, [summary.run for summary in done], form, output)
 
 
 def sweep(wanted: RunRequest, traces: Sequence[str], form: Format, output: str | None) -> None:
@@ -101,18 +101,20 @@ def sweep(wanted: RunRequest, traces: Sequence[str], form: Format, output: str |
     if kept:
         say(f"{kept} of {len(done.points)} runs were in the store already")
     if form == "table" and output is None:
-        put(f"{done.reported}\n")
+        put(f"{done.reported.text(look())}\n")
     else:
         show(done.reported.table, form, output)
 
 
-def _show_runs(session: Session, done: Sequence[str], form: Format, output: str | None) -> None:
+def _show_runs(session: Session, entries: Sequence[Entry], done: Sequence[str], form: Format, output: str | None) -> None:
     from replay import reports
+    from replay.summary import subject
 
     found = reports.load("runs")
     table = reports.run(session, found, {"runs": " ".join(done)})
     if form == "table" and output is None:
-        put(reports.as_text(found, table))
+        shown = look()
+        put(f"{shown.fill(subject(entries))}\n\n{reports.as_text(found, table, shown)}")
         say("compare them: replay report")
     else:
         show(table, form, output)
@@ -150,7 +152,7 @@ def policies(policy_file: str | None, form: Format, output: str | None) -> None:
     from replay.policies import list_policies, read_policies
 
     user = read_policies(policy_file).values() if policy_file else ()
-    show(pa.Table.from_pylist(list_policies(user)), form, output)
+    show(pa.Table.from_pylist(list_policies(user)), form, output, spare=["proposed_by"])
 
 
 def validate(store_path: str, trace: str | None, misses: bool, form: Format, output: str | None) -> int:
@@ -160,7 +162,7 @@ def validate(store_path: str, trace: str | None, misses: bool, form: Format, out
     with Bar("validate") as bar:
         result = Archive(store_path).validate(trace, progress=bar.update)
     if form == "table" and output is None:
-        put(as_text(result, misses=misses))
+        put(as_text(result, look(), misses=misses))
         return int(result.failed)
     show(result.misses if misses else result.table, form, output)
     for line in result.notes:
@@ -204,4 +206,4 @@ def list_params(form: Format, output: str | None) -> None:
         {"parameter": param.name, "default": param.default, "or": " ".join(param.choices[1:]), "meaning": param.doc, "source": param.source}
         for param in PARAMS
     ]
-    show(pa.Table.from_pylist(rows), form, output)
+    show(pa.Table.from_pylist(rows), form, output, spare=["source"])

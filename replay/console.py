@@ -8,14 +8,20 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from replay.errors import ReplayError
-from replay.render import Format, printable, write, write_rows
+from replay.render import PLAIN, Format, Look, printable, write, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+# --plain: no more than ASCII, nothing that is drawn.
+PLAIN_WANTED: ContextVar[bool] = ContextVar("plain", default=False)
+_NARROWEST = 40
 
 
 def say(line: str) -> None:
@@ -23,29 +29,40 @@ def say(line: str) -> None:
     sys.stderr.write(printable(line) + "\n")
 
 
+def look() -> Look:
+    """What stdout shows. Where it is no terminal, lines are as long as COLUMNS says, or 80 characters."""
+    dumb = PLAIN_WANTED.get() or os.environ.get("TERM") == "dumb"
+    return Look(max(shutil.get_terminal_size().columns, _NARROWEST), unicode=not dumb and _shows_unicode())
+
+
+def _shows_unicode() -> bool:
+    """By the locale, as far as it was set: Python takes the C locale for one of UTF-8."""
+    locale = next(filter(None, (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))), "utf-8")
+    return "utf" in locale.lower()
+
+
 def put(text: str) -> None:
     """Text that is a result, on stdout."""
     with output(None) as out:
-        out.write(text.encode(errors="replace"))
+        out.write(look().bytes(text))
 
 
-def show(table: pa.Table, form: Format, path: str | None) -> None:
-    """A table that is a result, in the wanted format."""
+def show(table: pa.Table, form: Format, path: str | None, *, spare: Sequence[str] = ()) -> None:
+    """A table that is a result, in the wanted format. `spare`: columns that a text table may leave out."""
     with output(path) as out:
-        write(table, form, out, width=_width(path))
+        write(table, form, out, look() if path is None else PLAIN, spare=spare)
 
 
 def show_rows(
     names: Sequence[str], rows: Iterable[Sequence[Any]], form: Literal["table", "json"], path: str | None, limit: int | None
 ) -> None:
-    """Rows that are a result and need not be held all at once; `limit` bounds those of a text table."""
+    """Rows that are a result and need not be held all at once; `limit` bounds those of a text table.
+
+    They stand as they are: only a terminal has them row by row if they are too wide.
+    """
     with output(path) as out:
-        write_rows(names, rows, form, out, width=_width(path), limit=limit)
-
-
-def _width(path: str | None) -> int | None:
-    """The terminal's, if the output goes there."""
-    return shutil.get_terminal_size().columns if path is None and sys.stdout.isatty() else None
+        shown = look() if path is None else PLAIN
+        write_rows(names, rows, form, out, shown if sys.stdout.isatty() else replace(shown, width=None), limit=limit)
 
 
 @contextmanager

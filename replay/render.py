@@ -1,44 +1,34 @@
-"""Tables as text, CSV, JSON or Parquet. Nothing here prints: text goes to the stream that it is given."""
+"""Tables as text (replay/texttable.py), CSV, JSON or Parquet. Nothing here prints: text goes to the stream that it is given."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from replay.errors import UsageError
-from replay.humane import quantity
+from replay.texttable import PLAIN, Head, Look, cell, encode, printable, text_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+__all__ = ["PLAIN", "Format", "Head", "Look", "cell", "plain_table", "printable", "text_table", "write", "write_rows"]
+
 Format = Literal["table", "csv", "json", "parquet"]
-_GAP = "  "
 _CSV_SPECIAL = re.compile('[",\r\n]')
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """How a column looks in a text table. `title` may have several lines; `open_column` names the flag of an open end."""
-
-    title: str
-    unit: str = ""
-    open_column: str = ""
-
-
-def write(table: pa.Table, form: Format, out: IO[bytes], *, width: int | None = None) -> None:
-    """Write any table. `width` is the terminal's, where there is one."""
+def write(table: pa.Table, form: Format, out: IO[bytes], look: Look = PLAIN, *, spare: Sequence[str] = ()) -> None:
+    """Write any table. `spare`: columns that a text table may leave out."""
     if form == "parquet":
         _write_parquet(table, out)
     elif form == "csv":
         _write_csv(table, out)
     else:
-        write_rows(table.column_names, _rows(table), form, out, width=width)
+        write_rows(table.column_names, _rows(table), form, out, look, exact=False, spare=spare)
 
 
 def write_rows(
@@ -46,82 +36,36 @@ def write_rows(
     rows: Iterable[Sequence[Any]],
     form: Literal["table", "json"],
     out: IO[bytes],
+    look: Look = PLAIN,
     *,
-    width: int | None = None,
     limit: int | None = None,
+    exact: bool = True,
+    spare: Sequence[str] = (),
 ) -> None:
-    """The same for rows that need not be held all at once; `limit` bounds those of a text table."""
+    """The same for rows that need not be held all at once; `limit` bounds those of a text table, `exact` as for text_table."""
     if form == "json":
         _write_json(_unique(names), rows, out)
     else:
-        out.write(plain_table(names, rows, width=width, limit=limit).encode())
+        out.write(look.bytes(plain_table(names, rows, look, limit=limit, exact=exact, spare=spare)))
 
 
-def plain_table(names: Sequence[str], rows: Iterable[Sequence[Any]], *, width: int | None = None, limit: int | None = None) -> str:
-    """A text table of values as they are; row by row where it would not fit the width."""
-    heads = {name: Head(printable(name)) for name in _unique(names)}
+def plain_table(
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    look: Look = PLAIN,
+    *,
+    limit: int | None = None,
+    exact: bool = True,
+    spare: Sequence[str] = (),
+) -> str:
+    """A text table of values as they are; `exact` as for text_table."""
+    heads = {name: Head(printable(name), spare=name in spare) for name in _unique(names)}
     fetched = list(rows if limit is None else islice(rows, limit + 1))
     shown = [dict(zip(heads, row, strict=True)) for row in fetched[:limit]]
-    text = text_table(heads, shown)
-    if width is not None and shown and max(map(len, text.split("\n"))) > width:
-        text = _row_by_row(heads, shown)
+    text = text_table(heads, shown, look, exact=exact)
     if len(shown) < len(fetched):
         text += f"(the first {len(shown)} rows; --limit 0 shows all)\n"
     return text
-
-
-def text_table(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Columns under their heads: numbers to the right, text to the left, no lines but one below the heads."""
-    titles = {name: head.title.split("\n") for name, head in heads.items()}
-    depth = max(map(len, titles.values()), default=1)
-    right = {name: any(isinstance(row[name], int | float | Decimal) for row in rows) for name in heads}
-    cells = [{name: cell(row, name, head) for name, head in heads.items()} for row in rows]
-    widths = {name: max([*map(len, titles[name]), *(len(row[name]) for row in cells)]) for name in heads}
-
-    def line(values: Mapping[str, str]) -> str:
-        parts = (values[name].rjust(widths[name]) if right[name] else values[name].ljust(widths[name]) for name in heads)
-        return _GAP.join(parts).rstrip()
-
-    lines = [line({name: ([""] * (depth - len(title)) + title)[level] for name, title in titles.items()}) for level in range(depth)]
-    lines.append(_GAP.join("-" * widths[name] for name in heads))
-    lines.extend(map(line, cells))
-    return "\n".join(lines) + "\n"
-
-
-def cell(row: Mapping[str, Any], name: str, head: Head) -> str:
-    """One value of a row as people read it."""
-    value = row[name]
-    text = quantity(value, head.unit) if head.unit else _plain(value)
-    if head.open_column and value is not None and row[head.open_column]:
-        return f">= {text} (still open)"
-    return printable(text)
-
-
-def _plain(value: Any) -> str:
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    if isinstance(value, list | dict):
-        return json.dumps(value, default=_encode)
-    return str(value)
-
-
-def printable(text: str) -> str:
-    """Text from a trace must not steer the terminal: what cannot be printed is shown escaped."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _row_by_row(heads: Mapping[str, Head], rows: Sequence[Mapping[str, Any]]) -> str:
-    widest = max(len(head.title) for head in heads.values())
-    blocks = []
-    for number, row in enumerate(rows, 1):
-        blocks.append(
-            f"-- row {number}\n" + "".join(f"{head.title.ljust(widest)}  {cell(row, name, head)}\n" for name, head in heads.items())
-        )
-    return "".join(blocks)
 
 
 def _unique(names: Iterable[str]) -> list[str]:
@@ -156,7 +100,7 @@ def _write_csv(table: pa.Table, out: IO[bytes]) -> None:
     columns = []
     for column in table.columns:
         if pa.types.is_nested(column.type):
-            values = [None if value is None else json.dumps(value, default=_encode) for value in column.to_pylist()]
+            values = [None if value is None else json.dumps(value, default=encode) for value in column.to_pylist()]
             columns.append(pa.chunked_array([pa.array(values, pa.string())]))
         else:
             columns.append(column)
@@ -186,7 +130,7 @@ def _write_json(names: Sequence[str], rows: Iterable[Sequence[Any]], out: IO[byt
     separator = b"\n"
     for row in rows:
         found = {name: _finite(value) for name, value in zip(names, row, strict=True)}
-        out.write(separator + json.dumps(found, default=_encode, ensure_ascii=False).encode())
+        out.write(separator + json.dumps(found, default=encode, ensure_ascii=False).encode())
         separator = b",\n"
     out.write(b"\n]\n" if separator == b",\n" else b"]\n")
 
@@ -200,11 +144,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(inner) for inner in value]
     return value
-
-
-def _encode(value: object) -> object:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(value)

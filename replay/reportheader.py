@@ -14,7 +14,8 @@
 A file that answers several questions has a Question and a Source for each. Needs names canonical operations and the
 tracepoints that give them, a tracepoint itself (ext4:ext4_evict_inode), or runs (run lease); of several with | between, one
 will do. A unit in brackets makes a text table show the value in human units; `[ns; open longest_open]` names a flag column,
-itself not shown, that marks a duration without an end. In a title "/" begins a new line. "Settings: all" stands in reports that
+itself not shown, that marks a duration without an end; with `; spare` a text table that is too wide leaves the column out, the
+last one first. In a title "/" begins a new line. "Settings: all" stands in reports that
 compare choices of parameters: they see every run of a policy, others only a few (replay/chosen.py).
 """
 
@@ -27,7 +28,7 @@ from itertools import takewhile
 
 from replay.render import Head
 
-_COLUMN = re.compile(r'Column (\w+)(?: \[([\w-]*)(?:; open (\w+))?\])?(?: "([^"]*)")?$')
+_COLUMN = re.compile(r'Column (\w+)(?: \[([\w-]*)(?:; open (\w+))?(; spare)?\])?(?: "([^"]*)")?$')
 _PARAMETER = re.compile(r"Parameter (\w+) (VARCHAR|BIGINT) = (.+)$")
 _NEED = re.compile(r"Needs (run )?([\w:|-]+)(?: from ([\w:, ]+))?$")
 _ENTRY = re.compile(
@@ -152,8 +153,8 @@ def _column(key: str, doc: str) -> ReportColumn:
     match = _COLUMN.match(key)
     if not match:
         raise ValueError(f"'{key}': expected Column NAME [UNIT] \"TITLE\"")
-    title = (match[4] or match[1].replace("_", " ")).replace("/", "\n")
-    return ReportColumn(match[1], Head(title, match[2] or "", match[3] or ""), doc)
+    title = (match[5] or match[1].replace("_", " ")).replace("/", "\n")
+    return ReportColumn(match[1], Head(title, match[2] or "", match[3] or "", match[4] is not None), doc)
 
 
 def _sections(entries: Sequence[Sequence[str]]) -> tuple[Section, ...]:

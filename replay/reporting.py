@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from replay import reports
 from replay.chosen import Chosen, choose
-from replay.console import put, say, show
+from replay.console import look, put, say, show
 from replay.errors import ReplayError, UsageError
 from replay.needs import unmet
 from replay.params import parse_assignments
-from replay.render import Format
+from replay.render import PLAIN, Format, Look
 from replay.reportheader import Report
 from replay.session import Answer, Session
 from replay.store import Entry, Store
@@ -24,15 +24,11 @@ if TYPE_CHECKING:
 
 # Parameters of reports that the command line offers.
 _OPTIONS = ("policy", "trace", "limit")
-_TEXT_WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What a report gave: its rows, the traces that they are about, what it would need to answer in full, how far to trust it.
-
-    As text it is what the command line prints.
-    """
+    """What a report gave: its rows, the traces that they are about, what it would need to answer in full, how far to trust it."""
 
     report: Report
     table: pa.Table
@@ -51,9 +47,13 @@ class Reported:
         return Answer(self.table).rows()
 
     def __repr__(self) -> str:
-        body = reports.as_text(self.report, self.table) if self.table.num_rows else "Nothing of the kind in what is there.\n"
-        lines = "\n".join([*map(_fill, self.needs), *self.notes])
-        return f"{self.report.title}.\n{self.about}\n\n{body}\n{lines}"
+        return self.text(PLAIN)
+
+    def text(self, look: Look) -> str:
+        """What the command line prints."""
+        body = reports.as_text(self.report, self.table, look) if self.table.num_rows else "Nothing of the kind in what is there.\n"
+        above = "\n".join(map(look.fill, (f"{self.report.title}.", self.about)))
+        return f"{above}\n\n{body}\n" + "\n".join(look.fill(text, "  ") for text in (*self.needs, *self.notes))
 
 
 def ask(
@@ -98,7 +98,8 @@ def report(
     """Print a report: with what it is about, how far to trust it, and what it would need."""
     reported = ask(Store(store_path), name, values, parse_assignments(params), all_settings)
     if form == "table" and output is None:
-        put("".join(f"{text}\n" for text in (reported, *_next_steps(name))))
+        shown = look()
+        put("\n".join([reported.text(shown), *(shown.fill(step, "  ") for step in _next_steps(name))]) + "\n")
         return
     show(reported.table, form, output)
     for line in (*reported.needs, *reported.notes, *_next_steps(name)):
@@ -143,10 +144,6 @@ def _next_steps(name: str) -> list[str]:
         "What each policy decides: replay policies. All questions that can be asked: replay report --list.",
         "Other assumptions: replay run --policy lease --param lease.app=50ms, then replay report again.",
     ]
-
-
-def _fill(text: str) -> str:
-    return textwrap.fill(text, _TEXT_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def list_reports(form: Format, output: str | None) -> None:

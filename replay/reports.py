@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from replay.errors import UsageError
-from replay.render import Head, text_table
+from replay.render import PLAIN, Head, Look, text_table
 from replay.reportheader import Report, Section, parse
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from replay.session import Session
-
-_TEXT_WIDTH = 100
 
 
 def names() -> list[str]:
@@ -95,12 +92,17 @@ def parts(report: Report, rows: Sequence[Mapping[str, Any]]) -> list[Part]:
     return found
 
 
-def as_text(report: Report, table: pa.Table) -> str:
-    """The report for human eyes: sections one below the other, columns without any amount named in a line instead."""
+def as_text(report: Report, table: pa.Table, look: Look = PLAIN) -> str:
+    """The report for human eyes: sections one below the other, columns without any amount named in a line instead.
+
+    What it is about is said above it: a trace that all rows share is not said again.
+    """
     rows = table.to_pylist()
+    same = {"source"} if len({row.get("source") for row in rows}) == 1 else set()
+    report = replace(report, columns=tuple(column for column in report.columns if column.name not in same))
     texts = []
     for part in parts(report, rows):
-        lead = textwrap.fill(f"{part.title}: {part.text}", _TEXT_WIDTH) + "\n" if part.title else ""
-        absent = textwrap.fill(f"None anywhere: {', '.join(part.empty)}.", _TEXT_WIDTH) + "\n" if part.empty else ""
-        texts.append(lead + text_table(part.heads, rows) + absent)
+        lead = look.fill(f"{part.title}: {part.text}") + "\n" if part.title else ""
+        absent = look.fill(f"None anywhere: {', '.join(part.empty)}.") + "\n" if part.empty else ""
+        texts.append(lead + text_table(part.heads, rows, look) + absent)
     return "\n".join(texts)

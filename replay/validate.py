@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from replay import pinned
 from replay.humane import quantity
 from replay.progress import Progress
-from replay.render import Head, text_table
+from replay.render import PLAIN, Head, Look, text_table
 from replay.session import Session
 from replay.store import Entry, Store
 from replay.summary import caveats
@@ -26,7 +26,6 @@ _COUNTS = ("writebacks", "pinned", "found", "true_positives", "false_positives",
 _HEADS = {
     "source": Head("trace"),
     "kind": Head("kind"),
-    "item": Head("item"),
     "items": Head("of", "count"),
     "kernel": Head("kernel"),
     "replay": Head("replay"),
@@ -34,7 +33,7 @@ _HEADS = {
     "recall": Head("recall", "share"),
     "off": Head("error"),
     "verdict": Head("verdict"),
-    "note": Head("note"),
+    "note": Head("note", spare=True),
 }
 _MISS_HEADS = {
     "source": Head("trace"),
@@ -104,14 +103,15 @@ def _measured(session: Session, entry: Entry) -> list[dict[str, Any]]:
     return [{**row, "within": None} for row in rows] if pinned.lossy(entry) else rows
 
 
-def as_text(result: Validation, *, misses: bool = False) -> str:
+def as_text(result: Validation, look: Look = PLAIN, *, misses: bool = False) -> str:
     """For human eyes: the table, or the list of differences, and what to say about it."""
     if misses:
-        text = text_table(_MISS_HEADS, result.misses.to_pylist())
+        text = text_table(_MISS_HEADS, result.misses.to_pylist(), look)
     else:
         rows = [
             {
                 **row,
+                "kind": ": ".join(filter(None, (row["kind"], row["item"]))),
                 "kernel": _amount(row, "measured"),
                 "replay": _amount(row, "predicted"),
                 "off": None if row["error"] is None else f"{100 * row['error']:.2g} %",
@@ -119,8 +119,9 @@ def as_text(result: Validation, *, misses: bool = False) -> str:
             }
             for row in result.table.to_pylist()
         ]
-        text = text_table({name: head for name, head in _HEADS.items() if any(row[name] not in {None, ""} for row in rows)}, rows)
-    return text + "\n" + "".join(f"{note}\n" for note in result.notes)
+        heads = {name: head for name, head in _HEADS.items() if any(row[name] not in {None, ""} for row in rows)}
+        text = text_table(heads, rows, look)
+    return text + "\n" + "".join(look.fill(note, "  ") + "\n" for note in result.notes)
 
 
 def _amount(row: dict[str, Any], name: str) -> str | None:

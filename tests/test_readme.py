@@ -29,8 +29,9 @@ def play(text: str, folder: Path) -> str:
     """The README with every console block's output replaced by what its command prints (stdout and stderr) in `folder`."""
     (folder / "sample_traces").symlink_to(ROOT / "sample_traces")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "COLUMNS": "120"}
-    environment.pop("REPLAY_STORE", None)
+    environment = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8"}
+    for name in ("REPLAY_STORE", "COLUMNS", "TERM"):
+        environment.pop(name, None)
 
     def run(found: re.Match[str]) -> str:
         command = found[1]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from replay.humane import duration, instant, quantity, size
-from replay.render import Head, plain_table, printable, text_table, write
+from replay.render import Head, Look, plain_table, printable, text_table, write
 
 
 def rendered(table: pa.Table, form: str) -> bytes:
@@ -70,8 +70,8 @@ def test_text_table_aligns_numbers_right_and_text_left() -> None:
 
 def test_wide_rows_stand_one_below_the_other_on_a_narrow_terminal() -> None:
     table = (["first", "second"], [("x" * 30, "y" * 30)])
-    assert plain_table(*table, width=40) == f"-- row 1\nfirst   {'x' * 30}\nsecond  {'y' * 30}\n"
-    assert plain_table(*table, width=80).startswith("first ")
+    assert plain_table(*table, Look(40)) == f"-- row 1\nfirst   {'x' * 30}\nsecond  {'y' * 30}\n"
+    assert plain_table(*table, Look(80)).startswith("first ")
 
 
 def test_limit_says_what_it_hides() -> None:
@@ -82,7 +82,7 @@ def test_limit_says_what_it_hides() -> None:
 def test_names_of_columns_are_shown_as_they_are_on_one_line() -> None:
     table = (["wide\x1b[31m\n", "a/b"], [(1, 2)])
     assert plain_table(*table) == "wide\\x1b[31m\\n  a/b\n--------------  ---\n             1    2\n"
-    assert plain_table(*table, width=10) == "-- row 1\nwide\\x1b[31m\\n  1\na/b             2\n"
+    assert plain_table(*table, Look(10)) == "-- row 1\nwide\\x1b[31m\\n  1\na/b             2\n"
 
 
 def test_text_from_a_trace_cannot_steer_the_terminal() -> None:
