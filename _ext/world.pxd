@@ -456,7 +456,9 @@ cdef inline bint matches(World* w, int64_t slot, int look) noexcept nogil:
     if look == HELD_MISSED:
         if flags & PAGE_DIRTY:
             return False
-        return (flags & PAGE_WRITTEN) != 0 or (w.active and (flags & PAGE_CLEANED) != 0) or (w.cleaned_at != NULL and was_accessed(w, slot))
+        if flags & PAGE_WRITTEN:
+            return True
+        return (flags & PAGE_CLEANED) != 0 and (w.active or (w.cleaned_at != NULL and was_accessed(w, slot)))
     if look == HELD_KEPT:
         return (flags & (PAGE_DIRTY | PAGE_RECORDED)) == PAGE_DIRTY
     if look == HELD_TORN:

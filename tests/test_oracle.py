@@ -149,6 +149,14 @@ def test_an_mr_in_two_halves_is_the_same_to_every_page(rng: Random, name: str) -
 
 
 @FEW
+@given(rng=RANDOM, name=st.sampled_from(("none", "bounce", "bounce-sync", "busy-blocks")), rate=st.sampled_from(("1/s", "200/s", "1GiB/s")))
+def test_a_device_at_any_rate_does_less_than_one_that_is_always_at_work(rng: Random, name: str, rate: str) -> None:
+    events, policy = scenario(rng, 30), policy_of(name)
+    bound = answer(events, policy, {**NO_CLOCK, "remote.activity": "always"})
+    assert at_risk(answer(events, policy, {**NO_CLOCK, "remote.activity": rate})) <= at_risk(bound)
+
+
+@FEW
 @given(rng=RANDOM, name=st.sampled_from(POLICIES))
 def test_a_delay_that_nobody_has_reaches_nobody(rng: Random, name: str) -> None:
     """Operations that queue for an inode as they did in the recording change nothing."""

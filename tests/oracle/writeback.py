@@ -93,7 +93,7 @@ def fsync(world: World, task: Task, event: Event) -> None:
     decision = world.policy.writeback
     more = 0  # pages that this fsync did not write in the recording: it lasts for as long as that takes, which is no wait for a pin
     for page in pages:
-        wrote = page.device_wrote or (world.always_active and page.cleaned) or accessed(world, page)
+        wrote = page.device_wrote or (page.cleaned and (world.always_active or accessed(world, page)))
         if page.written_by() and not page.dirty and wrote:
             world.conflict("fsync_misses_pinned", file, 1)
     if file in world.dax:  # the caches behind what CPUs dirtied are flushed
