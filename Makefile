@@ -9,7 +9,7 @@ CORE    = setup.py $(wildcard _ext/*.pyx _ext/*.pxd)
 FUZZ    ?=
 SECONDS ?= 60
 FUZZ_CC ?= clang-14
-# make bench: of which trace, of how many events, and how often everything is measured
+# make bench: of which trace, of how many events (of several numbers, as in 5M,10M,20M: how it grows), and how often all is measured
 TRACE  ?= sample_traces/rdma-ext4.dat
 EVENTS ?= 2M
 ROUNDS ?= 5

@@ -11,9 +11,11 @@ from unittest.mock import ANY
 import numpy as np
 import pytest
 from bench.floor import decompress_seconds, encode_seconds
+from bench.growth import growth_rows
 from bench.measure import Contender, FailedError, Readings, by_turns
 from bench.peers import cachesim, libtracecmd_walk
 from bench.results import Row, compare, save
+from bench.run import sizes
 from bench.synthetic import OBJECTS, choose_objects, columns, replay_seconds, write_requests
 
 from replay._ext.recording import Trace
@@ -62,6 +64,17 @@ def test_a_later_run_is_compared_with_the_last_of_its_size(tmp_path: Path) -> No
     assert "x 1.50" in compare(tmp_path, SUBJECT, rows(3.0)).splitlines()[2]
     kept = json.loads((tmp_path / "0001.json").read_text())
     assert (kept["trace"], kept["rows"][0]["ratio"], kept["rows"][1]["ratio"]) == ("small.dat", 0.5, None)
+
+
+def test_growth_is_held_against_the_size_before() -> None:
+    assert sizes("5M") == [5_000_000]
+    events = sizes("5M,10M,40M")
+    rows = growth_rows("ingest", events, [Readings([2.0]), Readings([4.0]), Readings([20.0])])
+    assert [(row.work, row.peer, row.ratio, row.goal) for row in rows] == [
+        ("ingest, 5 M", "", None, ""),
+        ("ingest, 10 M", "5 M", 2.0, "<= 2.10"),
+        ("ingest, 40 M", "10 M", 5.0, "<= 4.20"),
+    ]
 
 
 def test_a_missing_peer_says_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

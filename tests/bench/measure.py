@@ -14,7 +14,7 @@ from typing import Literal
 
 # wall and cpu: of the process and its children; printed: the command says it itself, as "N seconds" or "N MQPS".
 Clock = Literal["wall", "cpu", "printed"]
-_UNITS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+_UNITS = {"k": 1_000, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _SECONDS = re.compile(r"([\d.]+) seconds")
 _RATE = re.compile(r"throughput ([\d.]+) MQPS")
 

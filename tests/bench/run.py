@@ -1,7 +1,8 @@
 """Measures this program against its peers and against itself: make bench, make bench EVENTS=20M TRACE=large.dat.
 
 Makes a trace of about EVENTS events and one of half as many by tiling TRACE, measures everything by turns, prints a table,
-and keeps the figures in build/bench/results/, where the next run of the same size finds them.
+and keeps the figures in build/bench/results/, where the next run of the same size finds them. With several sizes, as in
+make bench EVENTS=5M,10M,20M, it measures how time and memory grow from one to the next instead.
 """
 
 from __future__ import annotations
@@ -10,37 +11,19 @@ import argparse
 import os
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+from bench.growth import growth
 from bench.measure import Contender, FailedError, Readings, by_turns, event_count
 from bench.peers import Peer, cachesim, libtracecmd_walk, trace_cmd
 from bench.results import Row, compare, machine, save
+from bench.sizes import ENVIRONMENT, PYTHON, REPLAY, Size, prepare, tiled
 
 LOOP_EVENTS = 10_000_000
 # libtracecmd 3.1 never frees most chunks that it has decompressed, and looks through all of them for each page: 10 M events
 # take it ten times as long as 5 M. It is measured on so many events, and its time multiplied.
 PEER_EVENTS = 5_000_000
 CACHE_OBJECTS = 100_000
-PYTHON = sys.executable
-REPLAY = str(Path(sys.executable).with_name("replay"))
-ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parent.parent)}
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """A tiled trace, and the store that it is ingested into."""
-
-    events: int
-    trace: Path
-    store: Path
-
-    def replay(self, *arguments: str) -> list[str]:
-        return [REPLAY, "--store", str(self.store), *arguments]
-
-    def forget(self, what: str) -> None:
-        """Remove the whole store (""), or its runs."""
-        shutil.rmtree(self.store / what, ignore_errors=True)
 
 
 class Bench:
@@ -49,18 +32,11 @@ class Bench:
     def __init__(self, work: Path, source: str, events: int, rounds: int) -> None:
         self.work, self.rounds = work, rounds
         self.loop_events = min(events, LOOP_EVENTS)
-        self.whole, self.half = (self._tile(source, count) for count in (events, events // 2))
-        self.peers = self._tile(source, min(events, PEER_EVENTS))
-        self.plain = self._tile(source, events, "--plain")
+        self.whole, self.half = (tiled(work, source, count) for count in (events, events // 2))
+        self.peers = tiled(work, source, min(events, PEER_EVENTS))
+        self.plain = tiled(work, source, events, "--plain")
         self.rows: list[Row] = []
         self.missing: list[Peer] = []
-
-    def _tile(self, source: str, events: int, *options: str) -> Size:
-        name = "".join([Path(source).stem, f"-{events}", *options])
-        target = self.work / f"{name}.dat"
-        if not target.exists():
-            _prepare([PYTHON, "-m", "bench.tile", *options, source, str(target), "--events", str(events)])
-        return Size(events, target, self.work / f"{name}.store")
 
     def measure(self, *contenders: Contender) -> dict[str, Readings]:
         return dict(zip((c.name for c in contenders), by_turns(contenders, self.rounds, ENVIRONMENT), strict=True))
@@ -105,7 +81,7 @@ class Bench:
         program = self.need(simulator)
         requests = self.work / f"requests-{self.loop_events}.bin"
         if program and not requests.exists():
-            _prepare([PYTHON, "-m", "bench.synthetic", "requests", str(self.loop_events), str(requests)])
+            prepare([PYTHON, "-m", "bench.synthetic", "requests", str(self.loop_events), str(requests)])
         ours = Contender("replay loop", [PYTHON, "-m", "bench.synthetic", "replay", str(self.loop_events), "none"], "printed")
         command = [str(program), str(requests), "oracleGeneral", "FIFO", str(CACHE_OBJECTS), "--ignore-obj-size=true", "-o", os.devnull]
         peer = Contender(simulator.name, command, "printed", work=self.loop_events)
@@ -158,30 +134,39 @@ class Bench:
         self.row("--help, CPU", found["help"], goal="< 0.25 s")
 
 
-def _prepare(command: list[str]) -> None:
-    by_turns([Contender(f"preparing {command[-1]}", command)], 1, ENVIRONMENT)
+def sizes(text: str) -> list[int]:
+    """5M,10M is 5 and 10 million."""
+    return [event_count(part) for part in text.split(",")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="where traces, stores and results are kept")
     parser.add_argument("--trace", required=True, help="the trace.dat that is tiled")
-    parser.add_argument("--events", type=event_count, default=2_000_000, help="how many events, such as 20M")
+    parser.add_argument("--events", type=sizes, default=[2_000_000], help="how many events, such as 20M, or 5M,10M,20M")
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured")
     arguments = parser.parse_args()
     work = arguments.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     try:
-        bench = Bench(work, arguments.trace, arguments.events, arguments.rounds)
-        for group in (bench.ingest, bench.loop, bench.runs, bench.questions):
-            group()
+        rows, missing = _measured(work, arguments.trace, arguments.events, arguments.rounds)
     except FailedError as error:
         sys.exit(f"bench: {error}")
     subject = {"trace": Path(arguments.trace).name, "events": arguments.events, **machine()}
-    sys.stdout.write(compare(work / "results", subject, bench.rows))
-    for peer in bench.missing:
+    sys.stdout.write(compare(work / "results", subject, rows))
+    for peer in missing:
         sys.stdout.write(f"missing: {peer.name}. It takes {peer.hint}\n")
-    sys.stdout.write(f"kept in {save(work / 'results', subject, bench.rows)}\n")
+    sys.stdout.write(f"kept in {save(work / 'results', subject, rows)}\n")
+
+
+def _measured(work: Path, source: str, events: list[int], rounds: int) -> tuple[list[Row], list[Peer]]:
+    """One size: everything, and the peers that are missing. Several: growth."""
+    if len(events) > 1:
+        return growth(work, source, events, rounds), []
+    bench = Bench(work, source, events[0], rounds)
+    for group in (bench.ingest, bench.loop, bench.runs, bench.questions):
+        group()
+    return bench.rows, bench.missing
 
 
 if __name__ == "__main__":
