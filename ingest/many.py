@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 from replay.errors import ReplayError, TraceError
 from replay.ingest.perfdirectory import files_of, is_perf_directory
@@ -171,12 +171,23 @@ def _outcomes(store: Store, paths: Sequence[str], processes: int) -> Iterator[Ou
         return
     with _pool(processes) as pool:
         futures = [pool.submit(_ingest, store, path) for path in paths]
-        for path, future in zip(paths, futures, strict=True):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                # One process was killed, and nobody says which file it had: each of the others gets a process of its own.
-                yield _ingest_alone(store, path)
+        try:
+            for path, future in zip(paths, futures, strict=True):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    # One process was killed, and nobody says which file it had: each of the others gets a process of its own.
+                    yield _ingest_alone(store, path)
+        except BaseException:
+            _stop(pool)
+            raise
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """Nobody waits for the rest: an interrupt of this process alone must not go on in the others."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in active_children():
+        process.terminate()
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:

@@ -40,7 +40,7 @@ SELECT
   min(ts) AS ts,
   min(ts) - ts_first AS after_ns,
   sum(dur)::BIGINT AS width_ns,
-  sum(value) AS value
+  sum(value ORDER BY bin) AS value -- in one order: sums of fractions depend on it
 FROM numbered
 JOIN joined USING (run)
 JOIN _runs USING (run)

@@ -105,8 +105,9 @@ SELECT
   coalesce(sum(unbounded), 0)::BIGINT AS unbounded,
   coalesce(sum(bounce_bytes), 0)::BIGINT AS bounce_bytes,
   coalesce(sum(rewrite_bytes), 0)::BIGINT AS rewrite_bytes,
-  coalesce(sum(held_block_seconds), 0) AS held_block_seconds,
-  coalesce(sum(unreclaimable_page_seconds), 0) AS unreclaimable_page_seconds,
+  -- In one order: sums of fractions depend on it.
+  coalesce(sum(held_block_seconds ORDER BY run), 0) AS held_block_seconds,
+  coalesce(sum(unreclaimable_page_seconds ORDER BY run), 0) AS unreclaimable_page_seconds,
   coalesce(sum(pressure_pages), 0)::BIGINT AS pressure_pages,
   coalesce(sum(odp_faults), 0)::BIGINT AS odp_faults,
   coalesce(sum(odp_invalidations), 0)::BIGINT AS odp_invalidations

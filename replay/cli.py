@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
 from replay import completion
 from replay.completion import store_path
-from replay.errors import ReplayError, UsageError, refused_by_system
+from replay.errors import UsageError
 from replay.examples import epilog
+from replay.exits import status_of
 from replay.options import (
     FormatName,
     FormatOption,
@@ -21,9 +20,13 @@ from replay.options import (
     ParamsOption,
     PoliciesOption,
     PolicyFileOption,
+    ReplayedParamsOption,
     ReplayedPolicyOption,
     StoreOption,
+    SweptParamsOption,
+    SweptPoliciesOption,
     TraceOption,
+    TracesOption,
 )
 
 app = typer.Typer(
@@ -100,11 +103,9 @@ def run(
 @app.command(epilog=epilog("sweep"))
 def sweep(
     context: typer.Context,
-    policy: Annotated[list[str], typer.Option("--policy", metavar="NAME", help="A policy, or several joined by +; may be given again.")],
-    param: Annotated[
-        list[str], typer.Option("--param", metavar="NAME=VALUES", help="Values, with commas; A..B:N is N values from A to B.")
-    ],
-    trace: Annotated[list[str] | None, typer.Option("--trace", metavar="TRACE", help="A trace; may be given again.")] = None,
+    policy: SweptPoliciesOption,
+    param: SweptParamsOption,
+    trace: TracesOption = None,
     policy_file: PolicyFileOption = None,
     jobs: JobsOption = None,
     form: FormatOption = FormatName.table,
@@ -137,9 +138,7 @@ def report(
     ] = "overview",
     policy: ReplayedPolicyOption = None,
     trace: TraceOption = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Only runs with this parameter; may be given again.")
-    ] = None,
+    param: ReplayedParamsOption = None,
     all_settings: Annotated[bool, typer.Option("--all-settings", help="Also where a sweep has left many runs of a policy.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many rows per group.")] = None,
     every: Annotated[bool, typer.Option("--list", help="List all reports and what they answer.")] = False,
@@ -292,32 +291,8 @@ def record(
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run, and turn what can be explained into one line on stderr and an exit status."""
-    try:
-        status: Any = app(args, standalone_mode=False)
-        sys.stdout.flush()
-    except TyperException as error:
-        status = _explain(error.format_message(), error.exit_code)
-    except ReplayError as error:
-        status = _explain(str(error), error.exit_status)
-    except BrokenPipeError:
-        # The reader of our output has left; let the interpreter flush into nothing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
-    except OSError as error:
-        status = _explain(str(refused_by_system(error)), 1)
-    except KeyboardInterrupt:
-        status = 130
-    except MemoryError:
-        status = _explain("out of memory", 1)
-    sys.exit(status if isinstance(status, int) else 0)
-
-
-def _explain(message: str, status: int) -> int:
-    from replay.render import printable
-
-    sys.stderr.write(f"replay: {printable(' '.join(message.split()))}\n")
-    return status
+    """Run, and end with the status of what came of it."""
+    sys.exit(status_of(lambda: app(args, standalone_mode=False)))
 
 
 if __name__ == "__main__":

@@ -71,12 +71,12 @@ def run(wanted: RunRequest, form: Format, output: str | None) -> None:
     archive = Archive(wanted.store)
     params = parse_assignments(wanted.params)
     entries = archive.chosen(wanted.trace, "replay")
-    if len(entries) > 1:
-        say(f"replaying all {len(entries)} traces; choose one with --trace")
-    with Bar(f"replaying {entries[0].row['source'] if len(entries) == 1 else ''}".rstrip()) as bar:
+    with Bar(f"replaying {entries[0].row['source'] if len(entries) == 1 else f'all {len(entries)} traces'}") as bar:
         done = archive.run(
             wanted.policies, params=params, trace=wanted.trace, policy_file=wanted.policy_file, jobs=wanted.jobs, progress=bar.update
         )
+    if len(entries) > 1:
+        say(f"replayed all {len(entries)} traces; choose one with --trace")
     kept = sum(summary.already for summary in done)
     if kept:
         say(f"{kept} of {len(done)} runs were in the store already")

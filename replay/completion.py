@@ -49,6 +49,13 @@ def parameters(incomplete: str) -> Offers:
     return _beginning(incomplete, ((f"{param.name}={value}", param.doc) for param in PARAMS for value in param.choices or (param.default,)))
 
 
+def swept_parameters(incomplete: str) -> Offers:
+    """NAME=VALUES: all choices, or the default."""
+    from replay.params import PARAMS
+
+    return _beginning(incomplete, ((f"{param.name}={','.join(param.choices) or param.default}", param.doc) for param in PARAMS))
+
+
 def report_names(incomplete: str) -> Offers:
     from replay import reports
 

@@ -51,3 +51,34 @@ ReplayedPolicyOption = Annotated[
     str | None,
     typer.Option("--policy", metavar="NAME", help="Only runs of this policy; default: all.", autocompletion=completion.replayed_policies),
 ]
+SweptPoliciesOption = Annotated[
+    list[str],
+    typer.Option(
+        "--policy",
+        metavar="NAME",
+        help="A policy, or several joined by +; may be given again.",
+        autocompletion=completion.policies,
+    ),
+]
+SweptParamsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUES",
+        help="Values, with commas; A..B:N is N values from A to B.",
+        autocompletion=completion.swept_parameters,
+    ),
+]
+ReplayedParamsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help="Only runs with this parameter; may be given again.",
+        autocompletion=completion.parameters,
+    ),
+]
+TracesOption = Annotated[
+    list[str] | None,
+    typer.Option("--trace", metavar="TRACE", help="A trace; may be given again.", autocompletion=completion.traces),
+]

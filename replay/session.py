@@ -185,6 +185,8 @@ class Session:
     def _check_select(self, query: str) -> None:
         import duckdb
 
+        if not query.isascii() and query != query.encode(errors="replace").decode():
+            raise UsageError("the query is not UTF-8")
         statements = self._connection.extract_statements(query)
         if len(statements) != 1:
             raise UsageError(f"one SELECT at a time: this is {len(statements)} statements")

@@ -57,6 +57,11 @@ def test_parameters_come_with_a_value() -> None:
     assert {offer.split("=")[0] for offer in offered("run", "--param", "")} == {param.name for param in PARAMS}
 
 
+def test_parameters_of_a_sweep_come_with_all_choices() -> None:
+    assert offered("sweep", "--param", "lease.on") == ["lease.on_timeout=wait,fail_io,kill"]
+    assert offered("sweep", "--policy", "lease+bounce-") == ["lease+bounce-sync"]
+
+
 def test_reports() -> None:
     assert offered("report", "") == reports.names()
     assert offered("report", "wast") == ["wasted-writeback"]

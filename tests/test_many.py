@@ -112,3 +112,18 @@ def test_the_manifest_does_not_depend_on_the_number_of_processes(folder: Path, m
         list(ingest_many(store, [str(folder / "copy"), str(EXAMPLES[0]), str(EXAMPLES[1])]))
         stores.append([json.dumps(dict(entry.manifest), sort_keys=True) for entry in store.traces()])
     assert stores[0] == stores[1]
+
+
+def test_who_stops_asking_stops_the_work(tmp_path: Path) -> None:
+    paths = []
+    for number in range(60):
+        paths.append(tmp_path / f"{number}.jsonl")
+        paths[-1].write_text(json.dumps({"ts": number, "op": "dirty", "file": "f", "index": 0, "npages": 1}) + "\n")
+    store = Store(tmp_path / "store", create=True)
+    outcomes = ingest_many(store, [str(path) for path in paths], processes=2)
+    next(outcomes)
+    outcomes.close()  # as an interrupt does
+    assert len(store.traces()) < len(paths)
+    list(ingest_many(store, [str(path) for path in paths]))
+    assert len(store.traces()) == len(paths)
+    assert not list((store.path / ".staging").iterdir())

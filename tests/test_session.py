@@ -174,6 +174,7 @@ def test_python_access(store: Store) -> None:
         "",
         "-- nothing",
         "SELEC 1",
+        "SELECT '\udcff'",
     ],
 )
 def test_only_one_select(session: Session, query: str) -> None:

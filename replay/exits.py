@@ -1,0 +1,40 @@
+"""How the program ends: what can be explained is one line on stderr and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from typer.exceptions import TyperException
+
+from replay.errors import ReplayError, refused_by_system
+
+
+def status_of(command: Callable[[], object]) -> int:
+    """Run a command. Only what is a fault of this program leaves it as an exception."""
+    try:
+        status = command()
+        sys.stdout.flush()
+    except TyperException as error:
+        return _explain(error.format_message(), error.exit_code)
+    except ReplayError as error:
+        return _explain(str(error), error.exit_status)
+    except BrokenPipeError:
+        # The reader of our output has left; let the interpreter flush into nothing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _explain(str(refused_by_system(error)), 1)
+    except KeyboardInterrupt:
+        return 130
+    except MemoryError:
+        return _explain("out of memory", 1)
+    return status if isinstance(status, int) else 0
+
+
+def _explain(message: str, status: int) -> int:
+    from replay.render import printable
+
+    sys.stderr.write(f"replay: {printable(' '.join(message.split()))}\n")
+    return status
