@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 
-from replay.errors import ReplayError, TraceError
+from replay.errors import ReplayError, TraceError, reason
 from replay.ingest.perfdirectory import files_of, is_perf_directory
 from replay.ingest.pipeline import IngestSummary, content_hash, ingest_file
 from replay.ingest.sniff import sniff
@@ -209,6 +209,6 @@ def _ingest(store: Store, path: str) -> Outcome:
     except ReplayError as error:
         return Outcome(path, None, str(error))
     except OSError as error:
-        return Outcome(path, None, str(TraceError(error.filename or path, None, (error.strerror or str(error)).lower())))
+        return Outcome(path, None, str(TraceError(error.filename or path, None, reason(error))))
     except MemoryError:
         return Outcome(path, None, str(TraceError(path, None, "out of memory")))

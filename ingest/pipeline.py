@@ -18,7 +18,7 @@ from replay.ingest.rawfiles import RawFile, RawFiles
 from replay.ingest.records import Progress, TraceInfo, TraceReader
 from replay.ingest.sniff import sniff
 from replay.statefile import read_state, state_path
-from replay.store import Entry, Stage, Store, content_id
+from replay.store import Entry, Stage, Store, content_id, source_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -186,7 +186,7 @@ def _catalog_row(
     info: TraceInfo, tables: Mapping[str, pa.Table], totals: EventTotals, raw: Sequence[RawFile], losses: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     return {
-        "source": os.path.basename(info.path),
+        "source": source_name(info.path),
         "format": info.format,
         "clock": info.clock,
         "uname": info.uname,

@@ -46,7 +46,13 @@ class StoreError(ReplayError):
 def refused_by_system(error: OSError) -> ReplayError:
     """What the system refused, in its own words: no space left, permission denied."""
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
-    return ReplayError((error.strerror or str(error)).lower(), where=where)
+    return ReplayError(reason(error), where=where)
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, without what a library says around it."""
+    text = os.strerror(error.errno) if error.errno and "[errno" in str(error) else error.strerror or str(error)
+    return text.lower()
 
 
 @contextmanager

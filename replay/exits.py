@@ -13,6 +13,10 @@ from replay.errors import ReplayError, refused_by_system
 
 def status_of(command: Callable[[], object]) -> int:
     """Run a command. Only what is a fault of this program leaves it as an exception."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the program
+    if sys.stdout is None:
+        return _explain("stdout is closed", 1)
     try:
         status = command()
         sys.stdout.flush()

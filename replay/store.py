@@ -110,7 +110,7 @@ class Store:
         for matches in (
             [entry for entry in entries if entry.id == name],
             [entry for entry in entries if entry.row.get("source") == name],
-            [entry for entry in entries if _base_name(entry) == os.path.basename(name)],
+            [entry for entry in entries if _base_name(entry) == source_name(name)],
             [entry for entry in entries if len(name) >= 2 and entry.id.startswith(name)],
         ):
             if len(matches) == 1:
@@ -144,6 +144,10 @@ class Store:
                     parent.rmdir()
 
     def _check(self, create: bool) -> None:
+        try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise StoreError("the path of a store must be UTF-8, for Arrow and DuckDB", where=str(self.path)) from None
         if not self.path.exists():
             if create:
                 return
@@ -197,6 +201,11 @@ class Store:
             raise
         fsync_path(place.parent)
         return True
+
+
+def source_name(path: str) -> str:
+    """The name that a trace has by its file: what is not UTF-8 in it shows as escapes."""
+    return os.fsencode(os.path.basename(path)).decode(errors="backslashreplace")
 
 
 def is_store(folder: str | os.PathLike[str]) -> bool:

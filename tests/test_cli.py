@@ -356,3 +356,39 @@ def test_help_is_fast_because_nothing_heavy_is_imported() -> None:
         result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
         imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines() if line.startswith("import time:")}
         assert imported.isdisjoint({"pyarrow", "duckdb", "polars", "numpy", "rich"})
+
+
+def test_names_that_are_not_utf8(shell: Shell, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"b\xffd.jsonl")
+    (tmp_path / odd).write_bytes(EXAMPLE.read_bytes())
+    assert shell("ingest", str(tmp_path / odd)).out.startswith("b\\xffd.jsonl: trace t")
+    assert shell("run", "--trace", odd, "--policy", "none").status == 0
+    shell.store = tmp_path / os.fsdecode(b"s\xff")
+    for args in (["ingest", str(EXAMPLE)], ["report"]):
+        refused = shell(*args)
+        assert (refused.status, refused.err.count("\n")) == (1, 1)
+        assert "must be UTF-8" in refused.err
+    assert not shell.store.exists()
+
+
+def test_closed_streams(filled: Shell) -> None:
+    def closing(*streams: int) -> subprocess.CompletedProcess[bytes]:
+        command = " ".join([*(f"exec {stream}>&-;" for stream in streams), sys.executable, "-m", "replay.cli", "report"])
+        return subprocess.run(
+            ["sh", "-c", command], env={**os.environ, "REPLAY_STORE": str(filled.store)}, capture_output=True, timeout=60, check=False
+        )
+
+    nowhere = closing(1)
+    assert (nowhere.returncode, nowhere.stderr) == (1, b"replay: stdout is closed\n")
+    assert closing(2).stdout.startswith(b"What each policy")
+    assert closing(1, 2).returncode == 1
+
+
+def test_what_the_system_refuses_is_said_in_its_words(filled: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    monkeypatch.setattr("replay.runs.write_table", full)
+    run = filled("run", "--policy", "bounce")
+    assert (run.status, run.err) == (1, "replay: no space left on device\n")
+    assert not list((filled.store / ".staging").iterdir())
