@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -27,7 +28,7 @@ class Bar:
     def __init__(self, label: str, *, counts_bytes: bool = False) -> None:
         self._label = printable(label)
         self._counts_bytes = counts_bytes
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._began = time.monotonic()
         self._next = self._began + (0.0 if self._terminal else _LINE_SECONDS)
         self._done_before: int | None = None

@@ -21,6 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
     return now
 
 
@@ -62,8 +63,10 @@ def test_a_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[f
     assert widths == [0, 79, 79, 0, 29, 29, 0, 4, 4, 0]
 
 
-def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
-    monkeypatch.setattr(sys, "stderr", out := io.StringIO())
+@pytest.mark.parametrize(("out", "term"), [(io.StringIO(), "xterm"), (Terminal(), "dumb")])
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, clock: list[float], out: io.StringIO, term: str) -> None:
+    monkeypatch.setattr(sys, "stderr", out)
+    monkeypatch.setenv("TERM", term)
     with Bar("big.dat", counts_bytes=True) as bar:
         for second in range(100):
             bar.update(second << 20, 100 << 20)
