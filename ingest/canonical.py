@@ -81,9 +81,9 @@ class Column:
 
     def arrow(self, type_: pa.DataType) -> pa.Array:
         if self.words is None:
-            values = pa.array(self.data, mask=self.null)
+            values = _array(self.data, self.null)
             return values if values.type == type_ else values.cast(type_)
-        codes = pa.array(self.data.astype(np.int32, copy=False), mask=self.data < 0)
+        codes = _array(self.data.astype(np.int32, copy=False), self.data < 0)
         values = pa.DictionaryArray.from_arrays(codes, pa.array(self.words, pa.string()))
         return values if pa.types.is_dictionary(type_) else values.cast(type_)
 
@@ -97,6 +97,14 @@ class Column:
         codes = np.full(len(used), -1, np.int32)
         codes[kept] = np.arange(len(kept), dtype=np.int32)
         return Column(codes[self.data], words=[self.words[code] for code in kept.tolist()])
+
+
+def _array(data: NDArray[Any], null: NDArray[np.bool_] | None) -> pa.Array:
+    """An array of these very values; `pa.array` would copy them, and takes several times as long for a mask."""
+    nulls = 0 if null is None else int(np.count_nonzero(null))
+    valid = pa.py_buffer(np.packbits(~null, bitorder="little")) if null is not None and nulls else None
+    held = np.packbits(data, bitorder="little") if data.dtype == np.bool_ else np.ascontiguousarray(data)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(data.dtype), len(data), [valid, pa.py_buffer(held)], nulls)
 
 
 def numbers(values: list[Any], type_: Any) -> Column:
@@ -136,5 +144,12 @@ def values_of(column: Column, missing: int) -> NDArray[np.int64]:
 def is_op(op: NDArray[Any], *ops: str) -> NDArray[np.bool_]:
     wanted = np.zeros(256, bool)
     wanted[[OP_CODE[name] for name in ops]] = True
-    found: NDArray[np.bool_] = wanted[op]
-    return found
+    return looked_up(wanted, op)
+
+
+def looked_up(table: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
+    """Bytes by number, from a table of 256: `table[codes]`, several times faster where the numbers are bytes too."""
+    if codes.dtype != np.uint8:
+        found: NDArray[Any] = table[codes]
+        return found
+    return np.frombuffer(codes.tobytes().translate(table.tobytes()), table.dtype)

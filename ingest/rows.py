@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replay.ingest.canonical import OP_CODE, Column
+from replay.ingest.canonical import OP_CODE, Column, looked_up
 from replay.ingest.identity import SOURCES, Graded, device_name
 
 if TYPE_CHECKING:
@@ -56,39 +56,48 @@ class Rows:
     def __init__(
         self, rows: dict[str, NDArray[Any]], patches: NDArray[Any], superseded: NDArray[np.bool_], found: Graded, settling: Settling
     ) -> None:
-        self.patches = {name: patches[patches["column"] == number] for number, name in enumerate(PATCHED)}
-        self.size = len(rows["op"])
         for name in ("op", "file", "index", "npages"):
-            rows[name][self.patches[name]["row"]] = self.patches[name]["value"]
+            changed = patches[patches["column"] == PATCHED.index(name)]
+            rows[name][changed["row"]] = changed["value"]
         keep = rows["op"] != _NOTHING
         if superseded.any():
-            keep &= ~(superseded[rows["op"]] & ((rows["flags"] & _bits("weak")[1]) != 0))
-        self.kept = None if keep.all() else np.flatnonzero(keep)
-        self.rows = {name: self.keep(values) for name, values in rows.items()}
+            keep &= ~(looked_up(superseded, rows["op"]) & ((rows["flags"] & _bits("weak")[1]) != 0))
+        self.rows, self.patches = rows, patches
+        if not keep.all():
+            kept = np.flatnonzero(keep)
+            self.rows = {name: values.take(kept) for name, values in rows.items()}
+            place = np.searchsorted(kept, patches["row"])
+            known = np.append(kept, -1)[place] == patches["row"]
+            self.patches = patches[known]
+            self.patches["row"] = place[known]
+        self.size = len(self.rows["op"])
         self.found = found
         self.file = found.file[self.rows["file"]]
         if found.wander.any():
             settling.settle(self.rows["file"], self.rows["op"], self.rows["index"], self.file)
 
-    def keep(self, values: NDArray[Any]) -> NDArray[Any]:
-        return values if self.kept is None else values[self.kept]
+    def told(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows for which patches tell a column's value, and these; of several for the same row the last."""
+        patches = self.patches[self.patches["column"] == PATCHED.index(name)][::-1]
+        rows, last = np.unique(patches["row"], return_index=True)
+        return rows, patches["value"][last]
 
     def patched(self, name: str, type_: Any = np.int64) -> Column | None:
         """A column that only patches fill; None if none does."""
-        patches = self.patches[name]
-        if not len(patches):
+        rows, told = self.told(name)
+        if not len(rows):
             return None
         values, null = np.zeros(self.size, type_), np.ones(self.size, bool)
-        values[patches["row"]] = patches["value"].view(np.uint64) if type_ is np.uint64 else patches["value"]
-        null[patches["row"]] = False
-        return Column(self.keep(values), self.keep(null))
+        values[rows] = told.view(np.uint64) if type_ is np.uint64 else told
+        null[rows] = False
+        return Column(values, null)
 
     def valued(self, column: str) -> Column | None:
         """A column that `value` of some operations gives, with patches where it has any."""
         meant = np.zeros(256, bool)
         meant[[OP_CODE[op] for op, name in _VALUE.items() if name == column]] = True
         values = self.rows["value"]
-        null = ~meant[self.rows["op"]] | (values < 0)
+        null = ~looked_up(meant, self.rows["op"]) | (values < 0)
         patched = self.patched(column) if column in PATCHED else None
         if patched is not None and patched.null is not None:
             return Column(np.where(patched.null, values, patched.data), null & patched.null)
@@ -110,7 +119,7 @@ class Rows:
             "dur": dur,
             **{name: self.patched(name, np.uint64) for name in ("addr", "owner")},
             **{name: self.patched(name) for name in ("block", "nblocks")},
-            "kind": Column(self.codes("kind"), words=KINDS),
+            "kind": self.kinds(),
             "device": self.devices(),
             **{name: self.valued(name) for name in ("pfn", "bytes", "result")},
         }
@@ -131,21 +140,21 @@ class Rows:
         told = (self.rows["flags"] & known) != 0
         return Column((self.rows["flags"] & value) != 0, ~told) if told.any() else None
 
-    def codes(self, name: str) -> NDArray[np.int64]:
-        column = self.patched(name)
-        if column is None:
-            return np.full(len(self.rows["op"]), -1, np.int64)
-        return column.data if column.null is None else np.where(column.null, -1, column.data)
+    def kinds(self) -> Column:
+        codes = np.full(self.size, -1, np.int32)
+        rows, kinds = self.told("kind")
+        codes[rows] = kinds
+        return Column(codes, words=KINDS)
 
     def devices(self) -> Column:
         """Kernel pointers of RDMA devices, and block devices by number."""
-        codes = np.full(len(self.rows["op"]), -1, np.int32)
+        codes = np.full(self.size, -1, np.int32)
         names: list[str] = []
         for column, name in (("rdma_device", pointer_name), ("block_device", device_name)):
-            values = self.codes(column)
-            known = np.flatnonzero(values != -1)
+            rows, values = self.told(column)
+            known = values != -1
             distinct, place = np.unique(values[known], return_inverse=True)
-            codes[known] = len(names) + place
+            codes[rows[known]] = len(names) + place
             names += [name(int(value)) for value in distinct]
         return Column(codes, words=names)
 
