@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from replay.btf import Layout, Member
-from replay.probes import GROUP, PROBES, TRACEPOINTS, Form, Probe, Tracepoints, Version
+from replay.probes import GROUP, PROBES, Form, Probe, Version
+from replay.tracepoints import TRACEPOINTS, Tracepoints
 
 # At a function's first instruction; $argN says the same where the kernel knows it.
 _REGISTERS = {

@@ -10,9 +10,10 @@ import pytest
 from replay.btf import Layout, Member
 from replay.ingest.mappings import MAPPINGS, find
 from replay.kernel import describe
-from replay.probes import GROUP, PROBES, TRACEPOINTS, Version
+from replay.probes import GROUP, PROBES, Version
 from replay.recorder import Request, arguments, script
 from replay.recordplan import Kernel, Plan, make_plan
+from replay.tracepoints import TRACEPOINTS
 
 LAB = Path(__file__).parent.parent / "sample_traces" / "lab"
 TRACING = Path("/sys/kernel/tracing")
