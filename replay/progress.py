@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from replay.humane import duration, size
+from replay.humane import duration, number, size
 from replay.render import printable
 
 Progress = Callable[[int, int], None]
@@ -18,6 +18,8 @@ _BAR_CELLS = 30
 _REDRAW_SECONDS = 0.1
 # Where nobody watches, as in a log, work of less than this is silent.
 _LINE_SECONDS = 30.0
+# So many things are too many to be counted one by one.
+_MANY = 10_000
 # Before this has passed nothing can be said about what is left.
 _LEARNING_SECONDS = 1.0
 
@@ -75,6 +77,7 @@ class Bar:
         gained = done - (self._done_before or 0)
         if seconds < _LEARNING_SECONDS or gained <= 0:
             return ""
-        rate = f"  {size(gained / seconds)}/s" if self._counts_bytes else f"  {done} of {total}"
+        few = f"  {done} of {total}" if total < _MANY else f"  {number(round(gained / seconds))}/s"
+        rate = f"  {size(gained / seconds)}/s" if self._counts_bytes else few
         left = duration(round(seconds * (total - done) / gained) * 1_000_000_000)
         return f"{rate}  {left} left"

@@ -48,6 +48,11 @@ def test_what_was_there_before_does_not_make_the_rest_look_fast(monkeypatch: pyt
         clock[0] += 10
         bar.update(10, 11)
         assert "10 of 11  10 s left" in out.getvalue()
+    with Bar("drawing") as bar:
+        bar.update(0, 50_000)
+        clock[0] += 4
+        bar.update(20_000, 50_000)
+        assert "40%  5,000/s  6 s left" in out.getvalue()
 
 
 def test_a_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
