@@ -28,7 +28,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(folder / "store", create=True)
     trace = ingest_file(store, SAMPLES / "rdma-ext4.dat").entry.id
     runs.run(store, trace)
-    runs.run(store, trace, ["lease"], {"lease.app": "10ms"})
+    runs.run(store, trace, ["lease"], {"lease.app": "10ms", "writeback.service": "123us+1.234us/page"})  # a name that is hard to break
     write_page(str(store.path), Request(), str(folder / "out.html"))
     return folder / "out.html"
 
