@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import copy_context
 from typing import Annotated
 
 import typer
@@ -46,10 +47,18 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _plain(wanted: bool) -> None:
+    if wanted:
+        from replay.console import PLAIN_WANTED
+
+        PLAIN_WANTED.set(True)
+
+
 @app.callback(invoke_without_command=True, epilog=epilog("replay"))
 def _top(
     context: typer.Context,
     store: StoreOption = None,
+    plain: Annotated[bool, typer.Option("--plain", callback=_plain, help="Print no more than ASCII, and no plots.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     if context.invoked_subcommand is None:
@@ -292,7 +301,7 @@ def record(
 
 def main(args: list[str] | None = None) -> None:
     """Run, and end with the status of what came of it."""
-    sys.exit(status_of(lambda: app(args, standalone_mode=False)))
+    sys.exit(status_of(lambda: copy_context().run(app, args, standalone_mode=False)))
 
 
 if __name__ == "__main__":

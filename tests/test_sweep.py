@@ -13,6 +13,7 @@ from builders.stores import answer
 
 from replay import runs
 from replay.archive import Archive
+from replay.cli import main
 from replay.commands import RunRequest, sweep
 from replay.errors import ReplayError, UsageError
 from replay.ingest.pipeline import ingest_file
@@ -140,3 +141,30 @@ def test_from_python(store: Store) -> None:
     assert "break_time" not in repr(done.reported)  # the same in all
     with pytest.raises(ReplayError, match="did you mean lease"):
         Archive(store.path).sweep("leese", {"lease.app": "1ms,1s"})
+
+
+def test_plots_are_drawn_in_what_the_terminal_has_and_not_where_they_are_unwanted(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["--store", str(store.path), "sweep", "--policy", "lease", "--trace", "rdma-ext4.dat"]
+    command += ["--param", "lease.app=1ms..1s:3", "--param", "lease.break_time=50ms,5s"]
+
+    def printed(*before: str) -> str:
+        with pytest.raises(SystemExit):
+            main([*before, *command])
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.delenv("TERM", raising=False)
+    assert "Lease breaks that time out, up to 100%\n  lease.break_time=50ms  ··" in printed()
+    plain = printed("--plain")
+    assert plain.isascii()
+    assert "Outcomes: " in plain
+    assert "up to 100%" not in plain
+    for name, value in (("TERM", "dumb"), ("LC_ALL", "C")):
+        monkeypatch.setenv(name, value)
+        text = printed()
+        assert text.isascii()
+        assert "Lease breaks that time out, up to 100%\n  lease.break_time=50ms  .." in text
+        monkeypatch.undo()
+        monkeypatch.setenv("LC_ALL", "C.UTF-8")
