@@ -20,7 +20,7 @@
 -- Column share [percent] "of all/pages": These pages, of all that the policy met in this way.
 -- Column own_pages [count] "by the/pinner": Pages that the pin's own process asked to change.
 -- Column other_pages [count] "by/others": Pages that another process asked to change.
--- Column unknown_pages [count] "pin not/in trace": Pages whose pin the trace does not show.
+-- Column unknown_pages [count; spare] "pin not/in trace": Pages whose pin the trace does not show.
 WITH met AS (
   SELECT conflicts.policy, settings, position, run, conflicts.trace, class, op::VARCHAR AS op, victim_tid, culprit_tid, ts, npages
   FROM conflicts

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replay.archive import Archive
-from replay.console import look, put, say, show, show_rows
+from replay.console import PLAIN_WANTED, look, put, say, show, show_rows
 from replay.errors import UsageError
 from replay.progress import Bar
 from replay.render import Format
@@ -87,6 +87,7 @@ def run(wanted: RunRequest, form: Format, output: str | None) -> None:
 def sweep(wanted: RunRequest, traces: Sequence[str], form: Format, output: str | None) -> None:
     """Replay at every point of a grid, and show a line for each."""
     from replay.grid import parse_axes
+    from replay.sweepplot import draw_sweep
 
     with Bar("replaying") as bar:
         done = Archive(wanted.store).sweep(
@@ -101,7 +102,9 @@ def sweep(wanted: RunRequest, traces: Sequence[str], form: Format, output: str |
     if kept:
         say(f"{kept} of {len(done.points)} runs were in the store already")
     if form == "table" and output is None:
-        put(f"{done.reported.text(look())}\n")
+        shown = look()
+        drawn = "" if PLAIN_WANTED.get() else draw_sweep(done, shown)
+        put(f"{done.reported.text(shown)}\n" + (f"\n{drawn}" if drawn else ""))
     else:
         show(done.reported.table, form, output)
 

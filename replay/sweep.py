@@ -44,6 +44,7 @@ class Swept:
     """The table of a sweep, a row for each of its points."""
 
     reported: Reported
+    grid: Grid
     points: tuple[Point, ...]
 
 
@@ -64,7 +65,7 @@ def sweep(
     with Session(store, [entry for point in points if (entry := store.find("runs", point.run))]) as session:
         table = reports.run(session, report, {"runs": " ".join(point.run for point in points)})
     report, table = _by_point(report, table, grid, points)
-    return Swept(Reported(report, table, subject(entries), (), tuple(caveats(entries))), tuple(points))
+    return Swept(Reported(report, table, subject(entries), (), tuple(caveats(entries))), grid, tuple(points))
 
 
 def _check_size(grid: Grid, policies: Sequence[str], entries: Sequence[Entry]) -> None:

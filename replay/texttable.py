@@ -63,7 +63,7 @@ class Look:
 
     @property
     def dots(self) -> str:
-        return "…" if self.unicode else ".."
+        return "…" if self.unicode else "~"
 
 
 PLAIN = Look()
