@@ -12,7 +12,7 @@ from replay import completion
 from replay.completion import store_path
 from replay.errors import UsageError
 from replay.examples import epilog
-from replay.exits import status_of
+from replay.exits import clean_up_when_terminated, status_of
 from replay.options import (
     FormatName,
     FormatOption,
@@ -28,6 +28,7 @@ from replay.options import (
     SweptPoliciesOption,
     TraceOption,
     TracesOption,
+    VersionOption,
 )
 
 app = typer.Typer(
@@ -37,14 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from replay import __version__
-
-        typer.echo(f"replay {__version__}")
-        raise typer.Exit
 
 
 def _plain(wanted: bool) -> None:
@@ -59,7 +52,7 @@ def _top(
     context: typer.Context,
     store: StoreOption = None,
     plain: Annotated[bool, typer.Option("--plain", callback=_plain, help="Print no more than ASCII, and no plots.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: VersionOption = False,
 ) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
@@ -301,6 +294,8 @@ def record(
 
 def main(args: list[str] | None = None) -> None:
     """Run, and end with the status of what came of it."""
+    if args is None:
+        clean_up_when_terminated()
     sys.exit(status_of(lambda: copy_context().run(app, args, standalone_mode=False)))
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 from typer.exceptions import TyperException
 
 from replay.errors import ReplayError, refused_by_system
+
+
+def clean_up_when_terminated() -> None:
+    """SIGTERM ends the program as an interrupt does: what is half written goes away."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def status_of(command: Callable[[], object]) -> int:

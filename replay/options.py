@@ -82,3 +82,14 @@ TracesOption = Annotated[
     list[str] | None,
     typer.Option("--trace", metavar="TRACE", help="A trace; may be given again.", autocompletion=completion.traces),
 ]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from replay import __version__
+
+        typer.echo(f"replay {__version__}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import pytest
 
 from replay import reports
 from replay.cli import main
+from replay.console import output
+from replay.exits import clean_up_when_terminated
 from replay.policies import BUILTIN
 
 EXAMPLE = Path(__file__).parent / "examples" / "never-unpinned.jsonl"
@@ -392,3 +396,21 @@ def test_what_the_system_refuses_is_said_in_its_words(filled: Shell, monkeypatch
     run = filled("run", "--policy", "bounce")
     assert (run.status, run.err) == (1, "replay: no space left on device\n")
     assert not list((filled.store / ".staging").iterdir())
+
+
+def test_what_is_half_written_goes_away_when_terminated(tmp_path: Path) -> None:
+    def write() -> None:
+        with output(str(tmp_path / "out.csv")) as out:
+            out.write(b"half")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+
+    before = signal.getsignal(signal.SIGTERM)
+    clean_up_when_terminated()
+    try:
+        with pytest.raises(SystemExit) as end:
+            write()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert end.value.code == 143
+    assert not list(tmp_path.iterdir())
