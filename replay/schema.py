@@ -430,8 +430,19 @@ LIFETIMES = Table(
     ),
 )
 
+PINNED = Table(
+    "pinned",
+    "Pages pinned over time, as recorded: one row for each time at which their number changes. What a policy refuses or takes away is in "
+    "refusals and revocations.",
+    (
+        Column("trace", "string", "The trace's id, as in table traces."),
+        Column("ts", "int64", "From when on; the trace's begin for what was pinned before.", "ns"),
+        Column("pages", "int64", "Pages pinned until the next row; a page that is pinned twice counts twice."),
+    ),
+)
+
 TRACE_TABLES = (EVENTS, FILES, SLOTS, TASKS, MRS, PINS, TRACEPOINTS, LOSSES)
 RUN_TABLES = (CONFLICTS, STALLS, REFUSALS, REVOCATIONS, COSTS, SERIES)
 CATALOG_TABLES = (TRACES, RUNS)
 # Made of the others by queries/_NAME.sql.
-DERIVED_TABLES = (LIFETIMES,)
+DERIVED_TABLES = (LIFETIMES, PINNED)

@@ -85,6 +85,21 @@ def test_raw_views_unite_traces_by_column_name(session: Session) -> None:
     assert {"raw_gup_probe", "raw_sched_switch", "events", "series"} <= names
 
 
+def test_pages_pinned_over_time_rise_and_fall_with_the_pins(tmp_path: Path) -> None:
+    store = Store(tmp_path / "pinned", create=True)
+    own = {"tid": 10, "file": "8:1:42", "index": 3, "write": True, "longterm": True}
+    pins = [
+        {**own, "pin": 0, "npages": 5, "ts_pin": 100, "ts_unpin": 900, "preexisting": False},
+        {**own, "pin": 1, "npages": 2, "ts_pin": 500, "ts_unpin": 900, "preexisting": False},
+        {**own, "pin": 2, "npages": 7, "ts_pin": None, "ts_unpin": None, "preexisting": True},
+        {**own, "pin": 3, "npages": 4, "ts_pin": 900, "ts_unpin": 950, "preexisting": False},
+    ]
+    add_trace(store, ts_last=1_000, tables={"pins": pins})
+    with Session(store) as session:
+        rows = session.sql("SELECT ts, pages FROM pinned ORDER BY ts").rows()
+    assert [(row["ts"], row["pages"]) for row in rows] == [(0, 7), (100, 12), (500, 14), (900, 11), (950, 7)]
+
+
 def test_lifetimes_are_within_the_trace_and_end_with_the_last_use(tmp_path: Path) -> None:
     store = Store(tmp_path / "lives", create=True)
     own = {"tid": 10, "tgid": None, "file": "8:1:42", "index": 3, "npages": 5, "write": True, "longterm": True}
