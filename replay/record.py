@@ -51,7 +51,8 @@ def _check(request: Request) -> None:
         raise UsageError("a command and -p exclude each other", hint="recording ends with the one or with the other")
     if request.command and request.seconds:
         raise UsageError("a recording ends with its command: -d is for -a and -p", hint="timeout of coreutils ends a command")
-    if request.command and shutil.which(request.command[0]) is None:
+    # What is only printed may be run on another machine.
+    if request.command and not request.dry_run and shutil.which(request.command[0]) is None:
         raise UsageError(f"there is no command {request.command[0]}")
     if request.recorder not in (None, "trace-cmd", "perf"):
         raise UsageError(f"cannot record with {request.recorder}", hint="trace-cmd and perf can")

@@ -229,6 +229,12 @@ def test_refusals_are_one_line(record: Run, arguments: list[str], more: dict[str
     assert done.returncode == status
 
 
+def test_what_is_only_printed_may_name_a_program_of_another_machine(record: Run) -> None:
+    done = record("--dry-run", "--", "no-such-program")
+    assert done.returncode == 0
+    assert "no-such-program" in done.stdout
+
+
 def test_one_recording_at_a_time(root: Path) -> None:
     events = DynamicEvents(root / "tracing")
     with events.locked(), pytest.raises(BusyError, match="another replay record is running"), DynamicEvents(root / "tracing").locked():
