@@ -88,6 +88,7 @@ cdef enum:                 # costs
     REWRITE_BYTES
     UNRECLAIMABLE_PAGE_SECONDS   # pages x nanoseconds until reported
     HELD_BLOCK_SECONDS           # pages x nanoseconds until reported
+    PINNED_PAGE_SECONDS          # pages x nanoseconds until reported
     FAILED_FS_OPS
     FAILED_REMOTE_OPS
     KILLED_TASKS

@@ -25,7 +25,7 @@ from replay._ext.world cimport (
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
-ENGINE_VERSION = "8"
+ENGINE_VERSION = "9"
 
 # The order in which replay() takes a policy's choices and parameters.
 DECISIONS = ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "free")
@@ -248,6 +248,7 @@ cdef int finish(World* w) except -1 nogil:
     flush_to_end(w)
     change(w, &w.unreclaimable, d.UNRECLAIMABLE_PAGE_SECONDS, 0)
     change(w, &w.held, d.HELD_BLOCK_SECONDS, 0)
+    change(w, &w.pinned, d.PINNED_PAGE_SECONDS, 0)
     return 0
 
 
@@ -332,7 +333,7 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
     w.first = trace.history.first
     w.end = trace.history.end
     w.now = w.first
-    w.unreclaimable.since = w.held.since = w.first
+    w.unreclaimable.since = w.held.since = w.pinned.since = w.first
     w.bin_ns = max(1, (w.end - w.first + N_BINS) // N_BINS)
     w.params.service = trace.history.service(w.params.service)
     assume_device(&w, trace.history.remote)

@@ -177,7 +177,7 @@ cdef void change(World* w, Integral* integral, int metric, int64_t delta) noexce
         b = bin_of(w, integral.since)
         while True:
             edge = until if b == N_BINS - 1 else min(until, w.first + (b + 1) * w.bin_ns)
-            w.bins[metric * N_BINS + b] += <uint64_t>(integral.n * (edge - integral.since))
+            w.bins[metric * N_BINS + b] += <uint64_t>integral.n * <uint64_t>(edge - integral.since)
             integral.since = edge
             b += 1
             if edge == until:

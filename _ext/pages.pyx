@@ -9,7 +9,9 @@ from libc.stdint cimport int32_t, int64_t
 
 from replay._ext.blocks cimport drop_holds
 from replay._ext.scheduler cimport recheck, shift
-from replay._ext.decisions cimport BOUNCE_BYTES, DIRTY_AFTER_CLEAN, REWRITE_BYTES, UNRECLAIMABLE_PAGE_SECONDS, WB_BOUNCE
+from replay._ext.decisions cimport (
+    BOUNCE_BYTES, DIRTY_AFTER_CLEAN, PINNED_PAGE_SECONDS, REWRITE_BYTES, UNRECLAIMABLE_PAGE_SECONDS, WB_BOUNCE,
+)
 from replay._ext.outcomes cimport change, charge_at, report_pin
 from replay._ext.world cimport (
     DROP_CLEAN, DROP_DIRTY, File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HELD, PAGE_HOLE, PAGE_MAPPED, PAGE_RECORDED,
@@ -30,6 +32,7 @@ cdef int take_pin(World* w, int32_t p, bint recorded) except -1 nogil:
     pin.step = w.step
     if pin.region >= 0:
         w.regions[pin.region].held += 1
+    change(w, &w.pinned, PINNED_PAGE_SECONDS, pin.live)
     if pin.slot < 0:
         return 0
     file = &w.files[pin.file]
@@ -80,6 +83,7 @@ cdef int drop_front(World* w, int32_t p, int64_t npages, int how, int op, int32_
     pin.live = npages
     leave_dirty(w, p, how, op, victim)
     uncount(w, pin)
+    change(w, &w.pinned, PINNED_PAGE_SECONDS, -npages)
     pin.slot += npages
     pin.live = rest
     return recheck(w, pin.file) if w.n_waiting > 0 else 0
@@ -116,6 +120,7 @@ cdef int let_go(World* w, int32_t p) except -1 nogil:
     cdef File* file
     if pin.region >= 0:
         w.regions[pin.region].held -= 1
+    change(w, &w.pinned, PINNED_PAGE_SECONDS, -pin.live)
     if pin.slot < 0:
         pin.step = -1
         return 0

@@ -378,6 +378,7 @@ cdef struct World:
     Buffer revocations
     Integral unreclaimable
     Integral held
+    Integral pinned        # a page counts for each pin that was taken of it, wherever it is now
     int64_t bin_ns
     uint64_t* bins         # [metric][interval]
 

@@ -45,6 +45,7 @@
 -- Column bounce_bytes [bytes] "copied to/bounce": Bytes copied into bounce buffers.
 -- Column rewrite_bytes [bytes] "written/again": Bytes written again only because the policy keeps pages dirty.
 -- Column held_block_seconds [block-s] "blocks held/block-s": Freed blocks kept from use, times seconds.
+-- Column pinned_page_seconds [page-s; spare] "pinned/page-s": Pinned pages, times seconds; a page counts for each of its pins.
 -- Column unreclaimable_page_seconds [page-s] "unreclaimable/page-s": Pinned page cache pages, times seconds.
 -- Column pressure_pages [pages; spare] "pressure/pages": Pages of the conflicts of risk pressure.
 -- Column odp_faults [count] "ODP/faults": Device page faults.
@@ -71,7 +72,8 @@ cost_sums AS (
   PIVOT costs
   ON metric IN (
     'refused_pages', 'lost_remote_ops', 'failed_remote_ops', 'failed_fs_ops', 'revoked_mrs', 'collateral_mrs', 'killed_tasks',
-    'bounce_bytes', 'rewrite_bytes', 'held_block_seconds', 'unreclaimable_page_seconds', 'odp_faults', 'odp_invalidations'
+    'bounce_bytes', 'rewrite_bytes', 'held_block_seconds', 'pinned_page_seconds', 'unreclaimable_page_seconds', 'odp_faults',
+    'odp_invalidations'
   )
   USING sum(value)
   GROUP BY run
@@ -107,6 +109,7 @@ SELECT
   coalesce(sum(rewrite_bytes), 0)::BIGINT AS rewrite_bytes,
   -- In one order: sums of fractions depend on it.
   coalesce(sum(held_block_seconds ORDER BY run), 0) AS held_block_seconds,
+  coalesce(sum(pinned_page_seconds ORDER BY run), 0) AS pinned_page_seconds,
   coalesce(sum(unreclaimable_page_seconds ORDER BY run), 0) AS unreclaimable_page_seconds,
   coalesce(sum(pressure_pages), 0)::BIGINT AS pressure_pages,
   coalesce(sum(odp_faults), 0)::BIGINT AS odp_faults,

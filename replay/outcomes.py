@@ -47,6 +47,7 @@ METRICS = {
     "rewrite_bytes": "bytes",
     "unreclaimable_page_seconds": "page seconds",
     "held_block_seconds": "block seconds",
+    "pinned_page_seconds": "page seconds",
     "failed_fs_ops": "operations",
     "failed_remote_ops": "operations",
     "killed_tasks": "tasks",
@@ -59,7 +60,7 @@ METRICS = {
     "lost_remote_bytes": "bytes",
     "orphaned_write_bytes": "bytes",
 }
-INTEGRALS = frozenset({"unreclaimable_page_seconds", "held_block_seconds"})
+INTEGRALS = frozenset({"unreclaimable_page_seconds", "held_block_seconds", "pinned_page_seconds"})
 OPS = (*schema.OPS, "evict", "writeback")
 ROLES = ("app", "kworker", "breaker", "remote")
 REFUSED = (("refuse_dax", -95), ("refuse_shared_file", -14), ("refuse_unrevocable", -95), ("need_allocated", -22), ("torn_down", -5))

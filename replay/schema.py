@@ -432,8 +432,8 @@ LIFETIMES = Table(
 
 PINNED = Table(
     "pinned",
-    "Pages pinned over time, as recorded: one row for each time at which their number changes. What a policy refuses or takes away is in "
-    "refusals and revocations.",
+    "Pages pinned over time, as recorded: one row for each time at which their number changes. Under a policy: see pinned_page_seconds in "
+    "series.",
     (
         Column("trace", "string", "The trace's id, as in table traces."),
         Column("ts", "int64", "From when on; the trace's begin for what was pinned before.", "ns"),

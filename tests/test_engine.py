@@ -66,19 +66,29 @@ def test_a_read_only_mr_is_no_conflict_for_writeback(replay_events: Any) -> None
     events = [mr_reg(0, 1, 0, 3, write=False), dirty(1, 0, 3), writeback(2, 0, 3), fsync(3, 0), mr_dereg(9, 1)]
     assert replay_events(events, "none").pages == {}
     # But it holds the pages: 3 pages for 9 ms.
-    assert replay_events(events, "none").costs == {"unreclaimable_page_seconds": 0.027}
+    assert replay_events(events, "none").costs == {"unreclaimable_page_seconds": 0.027, "pinned_page_seconds": 0.027}
 
 
 def test_a_page_held_twice_is_unreclaimable_once(replay_events: Any) -> None:
     # Pages 0..3 from 0 to 10 ms, 4..5 from 5 to 20 ms (MR 2 holds 2..5), 2..3 until 20 ms:
     # 4 x 10 ms + 2 x 15 ms + 2 x 10 ms = 90 page ms.
     events = [mr_reg(0, 1, 0, 4), mr_reg(5, 2, 2, 4), mr_dereg(10, 1), mr_dereg(20, 2), dirty(30, 9)]
-    assert replay_events(events, "none").costs["unreclaimable_page_seconds"] == 0.09
+    # Pinned they are twice: 2 x 5 ms more.
+    costs = replay_events(events, "none").costs
+    assert (costs["unreclaimable_page_seconds"], costs["pinned_page_seconds"]) == (0.09, 0.1)
+
+
+def test_pages_of_memory_that_is_no_file_are_pinned_too(replay_events: Any) -> None:
+    # 4 pages of a file until 10 ms, 3 of other memory from 2 ms to the end of the trace.
+    events = [mr_reg(0, 1, 0, 4), at(2, "pin", pin=2, npages=3, longterm=True, write=True), mr_dereg(10, 1), dirty(20, 9)]
+    del events[1]["file"]
+    outcome = replay_events(events, "none")
+    assert outcome.costs == {"unreclaimable_page_seconds": 0.04, "pinned_page_seconds": 0.04 + 3 * 0.018}
 
 
 def test_dax_pages_are_in_no_page_cache(replay_events: Any) -> None:
     events = [mr_reg(0, 1, 0, 4, dax=True, file=DAX), mr_dereg(10, 1, file=DAX)]
-    assert replay_events(events, "hold-off").costs == {}
+    assert replay_events(events, "hold-off").costs == {"pinned_page_seconds": 0.04}
 
 
 def test_cache_del_ends_instances_where_the_trace_shows_it(replay_events: Any) -> None:

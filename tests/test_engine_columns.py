@@ -131,6 +131,16 @@ def test_good_columns() -> None:
     assert (rows["index"].tolist(), rows["npages"].tolist()) == ([1], [3])
 
 
+def test_a_release_in_parts_lets_go_of_so_many_pages_each() -> None:
+    # 3 pages from 0 to 5, of which one stays until 9.
+    parts = columns()
+    parts["row_op"][1], parts["row_pin"][1] = OPS.index("unpin"), 0
+    parts["row_slot"][1:], parts["row_nslots"][1:] = (1, 3), (2, 1)
+    bins = under("none", Trace(parts))["bins"]
+    for metric in ("pinned_page_seconds", "unreclaimable_page_seconds"):
+        assert bins[list(outcomes.METRICS).index(metric)].sum() == 3 * 5 + 1 * 4
+
+
 @pytest.mark.parametrize(
     ("column", "row", "value", "what"),
     [

@@ -54,8 +54,12 @@ def test_series_add_up_to_the_costs(replay_events: Callable[..., Any]) -> None:
         {**base, "ts": 5003, "op": "mr_dereg", "mr": 1},
     ]
     outcome = replay_events(events, "busy-blocks")
-    # 3 pages for 1002 ns and 1 for 3994 ns in the cache; 2 blocks held for 3994 ns.
-    assert outcome.costs == {"unreclaimable_page_seconds": (3 * 1002 + 3994) / 1e9, "held_block_seconds": 2 * 3994 / 1e9}
+    # 3 pages for 1002 ns and 1 for 3994 ns in the cache; 2 blocks held for 3994 ns; 3 pages pinned all the time.
+    assert outcome.costs == {
+        "unreclaimable_page_seconds": (3 * 1002 + 3994) / 1e9,
+        "held_block_seconds": 2 * 3994 / 1e9,
+        "pinned_page_seconds": 3 * 4996 / 1e9,
+    }
     series = outcome.rows("series")
     for metric, value in outcome.costs.items():
         assert sum(row["value"] for row in series if row["metric"] == metric) == pytest.approx(value, rel=1e-12)

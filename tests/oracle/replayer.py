@@ -167,6 +167,7 @@ class Oracle:
         pinned = [page for page in world.every_page if page.pins]
         world.costs["unreclaimable_page_seconds"] += passed * len([p for p in pinned if p.in_file and p.file not in world.dax])
         world.costs["held_block_seconds"] += passed * len([page for page in pinned if page.busy])
+        world.costs["pinned_page_seconds"] += passed * sum(len(page.pins) for page in pinned)
 
     def handle(self, task: Task, event: Event, again: bool) -> None:
         """One recorded event; `again`: it slept meanwhile."""
