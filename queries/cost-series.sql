@@ -5,24 +5,24 @@
 --   won't actually be free".
 -- Parameter trace VARCHAR = NULL: only runs on this trace.
 -- Parameter policy VARCHAR = NULL: only runs of this policy.
--- Parameter intervals BIGINT = 60: add up neighbouring intervals of table series until there are at most so many.
--- Tables: series _runs _traces
+-- Parameter intervals BIGINT = 60: take neighbouring intervals of table series together until there are at most so many.
+-- Tables: _runs _series _traces
 --
 -- Column source "trace": The trace's source file.
 -- Column trace "id": The trace's id.
 -- Column metric: The cost's name, as in table costs.
--- Column unit: Its unit.
+-- Column unit: Its unit; that of page and block seconds is pages and blocks.
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
 -- Column ts [ts] "from/s": Begin of the interval, on the trace's clock.
 -- Column after_ns [ns] "after": Begin of the interval, from the trace's first event on.
 -- Column width_ns [ns] "length": Length of the interval.
--- Column value [amount]: The amount that fell into it, if any did.
+-- Column value [amount]: The amount that fell into it, if any did; of pages and blocks how many there were, on average.
 WITH numbered AS (
   SELECT
-    run, metric, unit, ts, dur, value,
+    run, metric, unit, averaged, ts, dur, value,
     dense_rank() OVER (PARTITION BY run ORDER BY ts) - 1 AS bin
-  FROM series
+  FROM _series
   JOIN _runs USING (run)
 ),
 joined AS (
@@ -40,11 +40,11 @@ SELECT
   min(ts) AS ts,
   min(ts) - ts_first AS after_ns,
   sum(dur)::BIGINT AS width_ns,
-  sum(value ORDER BY bin) AS value -- in one order: sums of fractions depend on it
+  sum(value ORDER BY bin) / CASE WHEN averaged THEN count(*) ELSE 1 END AS value -- in one order: sums of fractions depend on it
 FROM numbered
 JOIN joined USING (run)
 JOIN _runs USING (run)
 JOIN _traces USING (trace)
-GROUP BY run, source, trace, ts_first, metric, unit, policy, settings, position, bin // size
+GROUP BY run, source, trace, ts_first, metric, unit, averaged, policy, settings, position, bin // size
 HAVING sum(value) > 0
 ORDER BY source, trace, metric, position, policy, settings, run, ts;

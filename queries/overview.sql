@@ -45,7 +45,7 @@
 -- Column bounce_bytes [bytes] "copied to/bounce": Bytes copied into bounce buffers.
 -- Column rewrite_bytes [bytes] "written/again": Bytes written again only because the policy keeps pages dirty.
 -- Column held_block_seconds [block-s] "blocks held/block-s": Freed blocks kept from use, times seconds.
--- Column pinned_page_seconds [page-s; spare] "pinned/page-s": Pinned pages, times seconds; a page counts for each of its pins.
+-- Column pinned_page_seconds [page-s; spare] "pinned/page-s": Pages pinned, once for each of their pins, times seconds.
 -- Column unreclaimable_page_seconds [page-s] "unreclaimable/page-s": Pinned page cache pages, times seconds.
 -- Column pressure_pages [pages; spare] "pressure/pages": Pages of the conflicts of risk pressure.
 -- Column odp_faults [count] "ODP/faults": Device page faults.

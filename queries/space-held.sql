@@ -47,7 +47,7 @@ held AS (
   GROUP BY run
 ),
 peaks AS (
-  SELECT run, max(ceil(value * 1e9 / nullif(dur, 0))) AS peak FROM series WHERE metric = 'held_block_seconds' GROUP BY run
+  SELECT run, max(ceil(value)) AS peak FROM _series WHERE metric = 'held_block_seconds' GROUP BY run
 )
 SELECT
   _runs.policy,

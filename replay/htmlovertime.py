@@ -70,7 +70,10 @@ def costs_over_time(found: Findings, drawing: Drawing) -> Html:
     if not rows:
         return el("p", "No policy cost anything.")
     traces, left_out = _traces(rows)
-    lead = el("p", "The amount that falls into each interval; policies that are not named at a chart have none of this cost.")
+    lead = el(
+        "p",
+        "The amount that falls into each interval, of pages and blocks how many there are; policies that a chart does not name have none.",
+    )
     return join([lead, _left_out(left_out), *(_costs(found, drawing, own, len(traces)) for own in traces)])
 
 
@@ -84,7 +87,7 @@ def _costs(found: Findings, drawing: Drawing, rows: Sequence[Row], traces: int) 
         {str(row["metric"]) for row in rows}, key=lambda name: (list(docs).index(name) if name in docs else len(docs), name)
     ):
         own = [row for row in rows if row["metric"] == metric]
-        title = docs.get(metric, metric.replace("_", " ").capitalize())
+        title = docs.get(metric, metric.replace("_", " ").capitalize()).removesuffix(", times seconds")  # here it is how many at a time
         cells.append(_cost_cell(drawing, title, own, span))
         tables.append(pivot(drawing, own, "value", f"{title} ({own[0]['unit']}) in each interval"))
     numbers = data("The numbers of these charts", *tables)

@@ -61,16 +61,7 @@ JOIN _traces USING (trace)
 LEFT JOIN _tasks USING (trace, tid)
 ORDER BY mr NULLS FIRST, ts, pin
 """
-_PINNED = """
-SELECT ts, sum(sum(npages)) OVER (ORDER BY ts)::BIGINT AS pages
-FROM (
-  SELECT coalesce(ts_pin, ts_first) AS ts, npages FROM pins JOIN _traces USING (trace)
-  UNION ALL
-  SELECT ts_unpin, -npages FROM pins JOIN _traces USING (trace) WHERE ts_unpin IS NOT NULL
-)
-GROUP BY ts
-ORDER BY ts
-"""
+_PINNED = "SELECT ts, pages FROM pinned JOIN _traces USING (trace) ORDER BY ts"
 _WAITS = """
 SELECT ts, CASE WHEN open THEN NULL ELSE dur END AS dur, op, events.file, index, npages, tid, process, name
 FROM _events AS events
@@ -94,16 +85,15 @@ FROM conflicts
 JOIN _runs USING (run)
 ORDER BY run, class, ts, file, index
 """
-# Integrals as the mean of an interval, the rest as the amount in it; where nothing changes there is nothing to draw.
+# Where nothing changes there is nothing to draw.
 _SERIES = """
 SELECT run, metric, unit, ts, value
 FROM (
   SELECT
-    run, metric, ts,
-    CASE WHEN unit LIKE '% seconds' THEN replace(unit, ' seconds', 's') ELSE unit || ' in ' || dur // 1000 || ' us' END AS unit,
-    CASE WHEN unit LIKE '% seconds' THEN value * 1e9 / nullif(dur, 0) ELSE value END AS value,
+    run, metric, ts, value,
+    CASE WHEN averaged THEN unit ELSE unit || ' in ' || dur // 1000 || ' us' END AS unit,
     lag(value, 1, 0) OVER (PARTITION BY run, metric ORDER BY ts) IS DISTINCT FROM value AS changes
-  FROM series
+  FROM _series
   JOIN _runs USING (run)
 )
 WHERE changes

@@ -153,6 +153,8 @@ def test_counters_follow_the_series_and_the_pins(store: Store, tmp_path: Path) -
     )
     drawn = timeline.counters["policy lease", "revoked_mrs"]
     assert max(value for _, value in drawn) == revoked["n"]
+    held = timeline.counters["policy lease", "pinned_page_seconds"]
+    assert 0 < max(pages for _, pages in held) <= 1024 + 16
     assert all(before[1] != after[1] for before, after in pairwise(drawn))
 
 

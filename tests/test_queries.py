@@ -181,7 +181,8 @@ def test_space_held_is_set_against_files_without_a_name(store: Store) -> None:
     unlinks = pa.table({"seq": [0, 1], "ts": [100, 200], "dev": [8, 8], "ino": [5, 6], "size": [8192, 1]})
     evicts = pa.table({"seq": [2, 3], "ts": [50, 600], "dev": [8, 8], "ino": [5, 5], "nlink": [0, 0]})
     add_trace(store, raw={("ext4", "ext4_unlink_enter"): unlinks, ("ext4", "ext4_evict_inode"): evicts})
-    series = [{"metric": "held_block_seconds", "unit": "", "ts": ts, "dur": 10, "value": value * 1e-9} for ts, value in ((0, 30), (10, 70))]
+    held = {"metric": "held_block_seconds", "unit": "block seconds", "dur": 10}
+    series = [{**held, "ts": ts, "value": value * 1e-9} for ts, value in ((0, 30), (10, 70))]
     rows = {"conflicts": [conflict("space_held", 7, 5), conflict("enospc_induced", 2, 6)], "series": series}
     add_run(store, "r1", "busy-blocks", tables={**rows, "costs": costs(held_block_seconds=0.0000036)})
     add_run(store, "r2", "none", tables=rows)

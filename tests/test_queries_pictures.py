@@ -80,6 +80,18 @@ def test_costs_of_neighbouring_intervals_are_added_up(store: Store) -> None:
     assert len(answer(store, "cost-series")) == 6  # an interval without any is no row
 
 
+def test_of_pages_over_time_the_series_shows_how_many_there_were(store: Store) -> None:
+    seconds = {"metric": "pinned_page_seconds", "unit": "page seconds", "dur": 10**9}
+    series = [{**seconds, "ts": 100 + number * 10**9, "value": float(pages)} for number, pages in enumerate((2, 4, 9, 0, 7))]
+    add_run(store, "r1", "none", tables={"series": series})
+    found = answer(store, "cost-series", intervals=3)
+    assert [(row["metric"], row["unit"], row["ts"], row["width_ns"], row["value"]) for row in found] == [
+        ("pinned_page_seconds", "pages", 100, 2 * 10**9, 3),
+        ("pinned_page_seconds", "pages", 100 + 2 * 10**9, 2 * 10**9, 4.5),
+        ("pinned_page_seconds", "pages", 100 + 4 * 10**9, 10**9, 7),
+    ]
+
+
 def test_culprits_are_named_with_their_victims(store: Store) -> None:
     rows = [conflict(2, 5), conflict(3, 6), conflict(7, 6, "availability", victim_tid=APP, op="punch")]
     rows.append(conflict(1, 9, culprit_tid=99, mr=None))
