@@ -16,6 +16,8 @@ from replay.schema import CATALOG_TABLES, DERIVED_TABLES, RUN_TABLES, TRACE_TABL
 from replay.store import Entry, Store
 
 _WORD = re.compile(r"\w+")
+# What names no view: strings (in which dashes begin no comment) and comments.
+_NO_NAMES = re.compile(r"'[^']*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _SQL_TYPES = {
     "int64": "BIGINT",
     "int32": "INTEGER",
@@ -109,7 +111,7 @@ def named_views(pending: Mapping[str, Callable[[], str]], text: str) -> dict[str
             seen.add(word)
             definition = pending[word]()
             if word not in of_files:
-                add(definition)
+                add(_NO_NAMES.sub(" ", definition))
             found[word] = definition
 
     add(text)

@@ -19,7 +19,7 @@ from replay.errors import ReplayError, UsageError
 from replay.schema import DERIVED_TABLES, RUN_TABLES, TRACE_TABLES
 from replay.session import Session, views_script
 from replay.store import Store
-from replay.views import declared_tables
+from replay.views import declared_tables, named_views
 
 OTHER = "t000000000012"
 CONFLICT = {"ts": 5, "class": "wb_while_pinned", "risk": "corruption", "file": "8:1:42", "index": 3, "npages": 7, "bytes": 28672}
@@ -134,6 +134,17 @@ def test_a_view_is_made_when_a_query_names_it(store: Store) -> None:
         assert session.sql("SELECT position FROM _labels").rows() == [{"position": 0}]
     with Session(store) as session, pytest.raises(ReplayError, match=r"series\.parquet"):
         session.sql("SELECT count(*) FROM series")
+
+
+def test_views_are_made_behind_those_that_they_are_made_of_and_words_of_comments_are_none() -> None:
+    pending = {
+        "upper": lambda: "CREATE VIEW upper AS SELECT '-- none' AS n FROM lower /* not other */",
+        "lower": lambda: "CREATE VIEW lower AS\n-- Of upper.\nSELECT 1 AS n",
+        "other": lambda: "CREATE VIEW other AS SELECT 'it''s upper' AS n",
+    }
+    assert list(named_views(pending, "SELECT * FROM lower")) == ["lower"]
+    assert list(named_views(pending, "SELECT * FROM lower JOIN upper USING (n)")) == ["lower", "upper"]
+    assert list(named_views(pending, "SELECT * FROM other")) == ["other"]
 
 
 def test_a_name_that_the_query_does_not_spell_out_is_found_or_the_nearest_one_named(session: Session) -> None:
