@@ -20,8 +20,8 @@ def _of_trace(need: Need, traces: Sequence[Entry]) -> str:
     if not lacking:
         return ""
     what = _either(need.names) + ("" if ":" in need.names[0] else " events")
-    where = _sources(lacking, len(traces))
-    return f"needs {what}, of which {where}: enable {_either(need.tracepoints)} when recording. {_sentence(need.doc)}"
+    how = f"record with replay record, or enable {_either(need.tracepoints)} yourself"
+    return f"needs {what}, of which {_sources(lacking, len(traces))}: {how}. {_sentence(need.doc)}"
 
 
 def _of_run(need: Need, traces: Sequence[Entry], runs: Sequence[Entry]) -> str:

@@ -11,9 +11,11 @@ from builders.stores import add_run, add_trace
 
 from replay import reports
 from replay.needs import unmet
+from replay.probes import PROBES
 from replay.reportheader import parse
 from replay.reporting import list_reports, report
 from replay.store import Store
+from replay.tracepoints import TRACEPOINTS
 
 OTHER = "t000000000012"
 
@@ -32,14 +34,23 @@ def test_needs_name_the_traces_that_lack_something_and_how_to_get_it(store: Stor
     one = add_trace(store, found={"operations": {"punch": 2}})
     two = add_trace(store, OTHER, "other.dat", raw={("ext4", "ext4_evict_inode"): pa.table({"seq": [1]})}, found={"operations": {}})
     run = add_run(store, "r1", "lease+bounce", OTHER)
+    how = "record with replay record, or enable"
     assert unmet(asked, [one], [run]) == [
         "needs a run, of which work.dat has none: replay run --policy lease. It revokes.",
-        "needs ext4:ext4_evict_inode, of which work.dat has none: enable ext4:ext4_evict_inode when recording. The end.",
+        f"needs ext4:ext4_evict_inode, of which work.dat has none: {how} ext4:ext4_evict_inode yourself. The end.",
     ]
     assert unmet(asked, [two], [run]) == [
-        "needs punch or reflink events, of which other.dat has none: enable ext4:ext4_punch_hole when recording. Only these."
+        f"needs punch or reflink events, of which other.dat has none: {how} ext4:ext4_punch_hole yourself. Only these."
     ]
     assert unmet(asked, [one, two], [])[1].startswith("needs a run, of which none of the 2 traces has any: replay run --policy lease")
+
+
+def test_replay_record_enables_what_reports_need() -> None:
+    enabled = {f"gup:{probe.event}{end}" for probe in PROBES for end in ("", *(["_ret"] if probe.returns else []))}
+    enabled |= {f"{row.system}:{name}" for row in TRACEPOINTS for event in row.events for name in event.split("|")}
+    for name in reports.names():
+        for need in reports.load(name).needs:
+            assert set(need.tracepoints) <= enabled, name
 
 
 def test_an_empty_answer_says_what_it_needs(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +60,7 @@ def test_an_empty_answer_says_what_it_needs(store: Store, capsys: pytest.Capture
     said = capsys.readouterr()
     assert "Nothing of the kind" in said.out
     assert "----" not in said.out
-    assert "needs reflink events, of which work.dat has none: enable xfs:xfs_reflink_remap_range" in " ".join(said.out.split())
+    assert "of which work.dat has none: record with replay record, or enable xfs:xfs_reflink_remap_range" in " ".join(said.out.split())
     report(str(store.path), "cow", {}, "json", None)
     said = capsys.readouterr()
     assert json.loads(said.out) == []
