@@ -47,6 +47,7 @@ MODULES = (
     "inodelock",
     "lease",
     "layout",
+    "shortcuts",
     "recording",
     "engine",
 )

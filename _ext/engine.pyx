@@ -18,10 +18,11 @@ from replay._ext.lease cimport on_answer, on_deadline, on_lease_del
 from replay._ext.outcomes cimport change, conflict_columns, outcomes, report
 from replay._ext.pages cimport dirty_pages, end_instances
 from replay._ext.reregister cimport on_reregister
+from replay._ext.shortcuts cimport find_effects, take_shortcut, walk
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_ROW, AT_UNLOCK, ATTACHED, BLOCKED, DETACHED, Entry, HELD_SHARED, N_BINS, PAGE_HOLE, PAGE_RECORDED,
     Params, Pin, Policy, REGION_LIVE, REGION_NEW, ROW_FAILED, Region, Rows, Task, World, allocate,
-    fetch, fetch_pins, make_room, matches, release,
+    make_room, matches, release,
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
@@ -37,8 +38,6 @@ PARAMS = (
 )
 
 cdef enum:
-    AHEAD = 32             # rows whose first page's flags are fetched ahead of the main cursor
-    NEAR = 16              # rows whose first page's pins are, now that its flags are there
     FEW = 64               # conflicts that one row may add beyond those that were asked for
 
 
@@ -144,7 +143,8 @@ cdef int run_row(World* w, int32_t row, int32_t task) except -1 nogil:
     cdef Task* t = &w.tasks[task]
     w.current = task
     w.step += 1
-    dispatch(w, row)
+    if t.retry or not take_shortcut(w, row):
+        dispatch(w, row)
     if t.mode == BLOCKED:
         return 0               # the row runs again when it wakes
     t.retry = False
@@ -221,14 +221,12 @@ cdef int run(World* w, int64_t most) except -1 nogil:
     cdef int32_t task
     make_room(&w.conflicts, min(most, w.rows.n) + FEW)
     while w.conflicts.n < most:
+        walk(w)
         if w.heap.n > 0 and heap_is_first(w):
             run_entry(w)
         elif w.main < w.rows.n:
             row = w.main
             w.main += 1
-            if row + AHEAD < w.rows.n:
-                fetch(w, row + AHEAD)
-                fetch_pins(w, row + NEAR)
             task = w.rows.task[row]
             if w.tasks[task].mode == ATTACHED:
                 w.now = max(w.now, w.rows.ts[row])
@@ -344,6 +342,7 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
         fill(&w, trace)
         with nogil:
             find_queues(&w)
+            find_effects(&w)
             begin(&w)
             over = run(&w, batch)
         while not over:

@@ -32,6 +32,8 @@ cdef struct Tables:                  # what rows point into
     int64_t n_slots
     const int64_t* file_slot
     const int64_t* file_nslots
+    const uint8_t* file_dax
+    const uint8_t* file_memory
 
 
 cdef enum:

@@ -12,10 +12,10 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from replay._ext.ops cimport (
-    N_OPS, OP_BLOCK_ALLOC, OP_CACHE_DEL, OP_EXIT, OP_FORK, OP_FSYNC, OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_LEASE_DEL, OP_MR_REG, OP_PIN,
-    OP_REMOTE_READ, OP_REMOTE_WRITE, OP_UNPIN, OP_WB_END, OP_WB_START,
+    N_OPS, OP_BLOCK_ALLOC, OP_CACHE_ADD, OP_CACHE_DEL, OP_DIRTY, OP_EXIT, OP_FORK, OP_FSYNC, OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_LEASE_DEL,
+    OP_MR_REG, OP_PIN, OP_REMOTE_READ, OP_REMOTE_WRITE, OP_UNPIN, OP_WB_END, OP_WB_START,
 )
-from replay._ext.world cimport Cost, Detail, MORE_ROWS, PAGE_BYTES, ROW_MORE, ROW_RANGE, Rows, push
+from replay._ext.world cimport Cost, Detail, MORE_ROWS, PAGE_BYTES, ROW_FAILED, ROW_MORE, ROW_RANGE, ROW_SHORT, Rows, push
 
 cdef int64_t LONGEST_WRITE = <int64_t>1 << 42, MOST_WRITTEN = <int64_t>1 << 60
 LIMIT = 1 << 61             # of times, in nanoseconds: sums of three stay in range
@@ -64,6 +64,17 @@ cdef inline bint matters(int op) noexcept nogil:
     """Whether engine.dispatch looks at such rows; the others change nothing under any policy."""
     return (op <= OP_WB_START or (OP_FSYNC <= op and op <= OP_BLOCK_ALLOC) or op == OP_LEASE_DEL or op == OP_LEASE_BREAK
             or op == OP_FORK or op == OP_EXIT)
+
+
+cdef inline bint is_short(const Batch* b, const Tables* t, int64_t i) noexcept nogil:
+    """Whether a row's effect follows from its operation and one page, see shortcuts.pyx. Of DAX files and of memory only, it does not."""
+    cdef int op = b.op[i]
+    cdef int32_t file = b.file[i]
+    if b.flags[i] & ROW_FAILED or (file >= 0 and (t.file_dax[file] or t.file_memory[file])):
+        return False
+    if op == OP_REMOTE_READ or op == OP_REMOTE_WRITE:
+        return b.nslots[i] <= 1
+    return b.nslots[i] == 1 and (op == OP_DIRTY or op == OP_WB_START or op == OP_CACHE_ADD)
 
 
 KEPT = frozenset(op for op in range(N_OPS) if matters(op))
@@ -134,7 +145,8 @@ cdef class History:
         self.tables = Tables(
             n_tasks=len(tables["task_owner"]), n_files=file_slot.shape[0], n_pins=len(tables["pin_slot"]),
             n_regions=len(tables["region_task"]), n_slots=n_slots, file_slot=longs(file_slot, file_slot.shape[0]),
-            file_nslots=longs(file_nslots, file_slot.shape[0]),
+            file_nslots=longs(file_nslots, file_slot.shape[0]), file_dax=octets(tables["file_dax"], file_slot.shape[0]),
+            file_memory=octets(tables["file_memory"], file_slot.shape[0]),
         )
         self.room = room
         self.ts = np.empty(room, np.int64)
@@ -228,10 +240,12 @@ cdef class History:
         self.op[row] = <int8_t>op
         self.task[row] = task
         self.file[row] = batch.file[i]
-        self.slot[row] = <int32_t>batch.slot[i]
+        self.slot[row] = <int32_t>batch.slot[i] if batch.nslots[i] > 0 else 0
         self.nslots[row] = <int32_t>batch.nslots[i]
         self.subject[row] = <int32_t>told(&batch.pin if op == OP_PIN or op == OP_UNPIN else &batch.region, i)
-        self.flags[row] = batch.flags[i] & ~(ROW_MORE | ROW_RANGE)
+        self.flags[row] = batch.flags[i] & ~(ROW_MORE | ROW_RANGE | ROW_SHORT)
+        if is_short(batch, &self.tables, i):
+            self.flags[row] |= ROW_SHORT
         if told(&batch.index, i) >= 0:
             self.flags[row] |= ROW_RANGE
         if self.set_aside(batch, i):

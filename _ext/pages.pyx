@@ -14,8 +14,8 @@ from replay._ext.decisions cimport (
 )
 from replay._ext.outcomes cimport change, charge_at, report_pin
 from replay._ext.world cimport (
-    DROP_CLEAN, DROP_DIRTY, File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HELD, PAGE_HOLE, PAGE_MAPPED, PAGE_RECORDED,
-    PAGE_SHARED, PAGE_SKIPPED, Pin, Slot, World, price,
+    DROP_CLEAN, DROP_DIRTY, File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HELD, PAGE_HELD_WRITE, PAGE_HOLE, PAGE_MAPPED,
+    PAGE_RECORDED, PAGE_RENEWED, PAGE_SHARED, Pin, Slot, World, dirtied, price,
 )
 
 
@@ -49,7 +49,7 @@ cdef int take_pin(World* w, int32_t p, bint recorded) except -1 nogil:
     for slot in range(pin.slot, pin.slot + pin.live):
         page = &w.slots[slot]
         fresh += (w.flags[slot] & PAGE_HELD) == 0
-        w.flags[slot] |= PAGE_HELD
+        w.flags[slot] |= PAGE_HELD | PAGE_HELD_WRITE if pin.write else PAGE_HELD
         if pin.longterm:
             page.n_long += 1
         else:
@@ -157,7 +157,7 @@ cdef int uncount(World* w, Pin* pin) except -1 nogil:
             page.n_short -= 1
         page.n_write -= pin.write
         if page.n_write == 0:
-            w.flags[slot] &= ~PAGE_CLEANED
+            w.flags[slot] &= ~(PAGE_CLEANED | PAGE_HELD_WRITE)
             w.files[pin.file].loose |= (w.flags[slot] & (PAGE_DIRTY | PAGE_RECORDED)) == PAGE_DIRTY
         if (page.n_long | page.n_short) == 0:
             w.flags[slot] &= ~PAGE_HELD
@@ -176,7 +176,8 @@ cdef int end_instances(World* w, int32_t file, int64_t lo, int64_t hi, bint hole
             gone += 1
         elif w.n_waiting > 0:
             w.slots[slot].born = w.step          # who waits for a page does not wait for its successor
-        w.flags[slot] = PAGE_HOLE if hole else w.flags[slot] & (PAGE_HOLE | PAGE_SHARED)
+            w.flags[slot] |= PAGE_RENEWED
+        w.flags[slot] = PAGE_HOLE | (w.flags[slot] & PAGE_RENEWED) if hole else w.flags[slot] & (PAGE_HOLE | PAGE_SHARED | PAGE_RENEWED)
     if gone > 0:
         if not w.files[file].dax:
             change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, -gone)
@@ -194,15 +195,14 @@ cdef void end_held_instance(World* w, int64_t slot) noexcept nogil:
     page.n_write = 0
     page.holder = -1
     page.born = w.step
+    w.flags[slot] |= PAGE_RENEWED
 
 
 cdef void dirty_page(World* w, int64_t slot, bint recorded) noexcept nogil:
     """The page turns dirty; `recorded`: in the recording too."""
     if recorded:
         flush_until_now(w, slot)
-    w.flags[slot] = (w.flags[slot] | PAGE_DIRTY) & ~(PAGE_SKIPPED | PAGE_CLEANED | PAGE_HOLE | PAGE_SHARED)
-    if recorded:
-        w.flags[slot] |= PAGE_RECORDED
+    w.flags[slot] = dirtied(w.flags[slot]) | (PAGE_RECORDED if recorded else 0)
 
 
 cdef void dirty_pages(World* w, int64_t lo, int64_t hi) noexcept nogil:

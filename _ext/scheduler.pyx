@@ -13,7 +13,7 @@ from replay._ext.decisions cimport ROLE_APP, ROLE_BREAKER, ROLE_KWORKER
 from replay._ext.outcomes cimport holder_of, stall
 from replay._ext.world cimport (
     AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, HELD_WRITE, Heap, Task, WAIT_LOCK, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, WAIT_WRITTEN, World,
-    clean, fetch, held_to_write, matches, outlives,
+    clean, held_to_write, matches, outlives, prefetch,
 )
 
 cdef int64_t FIRST_TIMER = <int64_t>1 << 40      # timers come behind all rows of their instant
@@ -116,7 +116,7 @@ cdef int schedule_next(World* w, int32_t task) except -1 nogil:
         t.mode = ATTACHED
         unschedule(w, task)
         return 0
-    fetch(w, row)
+    prefetch(&w.flags[w.rows.slot[row]])
     return at_row(w, task, row, max(w.now, w.rows.ts[row] + t.shift))
 
 

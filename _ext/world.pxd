@@ -14,7 +14,7 @@ cdef enum:                 # flags of a row
     ROW_WRITE = 1
     ROW_SYNC = 2
     ROW_DIRTY = 4
-    ROW_LONGTERM = 8
+    ROW_SHORT = 8          # at most one page, and nothing else that matters: see shortcuts.pyx
     ROW_OPEN = 16
     ROW_FAILED = 32        # the recorded call returned an error
     ROW_RANGE = 64         # the row names its range (index is known)
@@ -30,6 +30,9 @@ cdef enum:                 # flags of a page
     PAGE_HOLE = 64         # its blocks were freed and nothing touched the page since
     PAGE_HELD = 128        # some pin is active: its Slot counts which
     PAGE_SHARED = 256      # a reflink shares its blocks and nothing was written since
+    PAGE_HELD_WRITE = 512  # an active pin is for writing: Slot.n_write is not 0
+    PAGE_RENEWED = 1024    # Slot.born is not 0: a pin may be older than the page's present instance
+    N_PAGE_FLAGS = 2048    # combinations
 
 cdef enum:                 # what to look for in a range of pages
     HELD                   # pinned
@@ -87,7 +90,7 @@ cdef struct Detail:        # what few rows have
 cdef struct Rows:
     int64_t n
     const int64_t* ts
-    const int32_t* slot
+    const int32_t* slot    # 0 where the row has none
     const int32_t* nslots
     const int32_t* task
     const int32_t* file
@@ -319,11 +322,12 @@ cdef struct World:
     Params params
     # entities
     uint16_t* flags        # per slot: PAGE_ flags
+    uint16_t* effects      # [operation][flags of a page]: see shortcuts.pyx
     Slot* slots
     int64_t n_slots
     Pin* pins
     int32_t n_pins
-    Region* regions
+    Region* regions        # one more than there are: it stands for none, and is live
     int32_t n_regions
     const int32_t* region_pins
     File* files
@@ -413,22 +417,8 @@ cdef extern from *:
     void prefetch(const void* address) noexcept nogil
 
 
-cdef inline void fetch(World* w, int64_t row) noexcept nogil:
-    """Ask the memory for the first page that a later row touches."""
-    cdef int64_t slot = w.rows.slot[row]
-    if slot >= 0:
-        prefetch(&w.flags[slot])
-
-
-cdef inline void fetch_pins(World* w, int64_t row) noexcept nogil:
-    """Ask the memory for who pins that page, where somebody does."""
-    cdef int64_t slot = w.rows.slot[row]
-    if w.rows.nslots[row] > 0 and w.flags[slot] & PAGE_HELD:
-        prefetch(&w.slots[slot])
-
-
 cdef inline bint held_to_write(World* w, int64_t slot) noexcept nogil:
-    return (w.flags[slot] & PAGE_HELD) != 0 and w.slots[slot].n_write != 0
+    return (w.flags[slot] & PAGE_HELD_WRITE) != 0
 
 
 cdef bint was_accessed(World* w, int64_t slot) noexcept nogil
@@ -448,7 +438,7 @@ cdef inline bint matches(World* w, int64_t slot, int look) noexcept nogil:
         return (flags & PAGE_SHARED) != 0
     if look == HELD_LONG:
         return w.slots[slot].n_long != 0
-    if w.slots[slot].n_write == 0:
+    if not flags & PAGE_HELD_WRITE:
         return False
     if look == HELD_WRITE:
         return True
@@ -467,13 +457,21 @@ cdef inline bint matches(World* w, int64_t slot, int look) noexcept nogil:
     return (flags & (PAGE_DIRTY | PAGE_CLEANED)) == PAGE_CLEANED     # HELD_STALE
 
 
+cdef inline uint16_t cleaned(int flags) noexcept nogil:
+    """Of a page that was written back."""
+    flags &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
+    return <uint16_t>(flags | PAGE_CLEANED if flags & PAGE_HELD_WRITE else flags)
+
+
+cdef inline uint16_t dirtied(int flags) noexcept nogil:
+    """Of a page that turned dirty."""
+    return <uint16_t>((flags | PAGE_DIRTY) & ~(PAGE_SKIPPED | PAGE_CLEANED | PAGE_HOLE | PAGE_SHARED))
+
+
 cdef inline void clean(World* w, int64_t slot) noexcept nogil:
-    """The page was written back."""
-    w.flags[slot] &= ~(PAGE_DIRTY | PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
-    if held_to_write(w, slot):
-        w.flags[slot] |= PAGE_CLEANED
-        if w.cleaned_at != NULL:
-            w.cleaned_at[slot] = w.now
+    w.flags[slot] = cleaned(w.flags[slot])
+    if w.cleaned_at != NULL and held_to_write(w, slot):
+        w.cleaned_at[slot] = w.now
 
 
 cdef inline Break* break_at(World* w, int64_t broken) noexcept nogil:

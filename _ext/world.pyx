@@ -5,7 +5,10 @@ from libc.string cimport memcpy
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 
 from replay._ext.decisions cimport N_METRICS, PROPAGATE_INODE
-from replay._ext.world cimport Buffer, Conflicts, File, InodeLock, N_BINS, Pin, Region, Slot, Task, World
+from replay._ext.ops cimport N_OPS
+from replay._ext.world cimport (
+    Buffer, Conflicts, File, InodeLock, N_BINS, N_PAGE_FLAGS, Pin, REGION_LIVE, Region, Slot, Task, World,
+)
 
 cdef extern from *:
     """
@@ -77,7 +80,9 @@ cdef int allocate(World* w) except -1 nogil:
     w.flags = <uint16_t*>zeros(w.n_slots, sizeof(uint16_t))
     w.slots = <Slot*>zeros(w.n_slots, sizeof(Slot))
     w.pins = <Pin*>zeros(w.n_pins, sizeof(Pin))
-    w.regions = <Region*>zeros(w.n_regions, sizeof(Region))
+    w.effects = <uint16_t*>zeros(N_OPS * N_PAGE_FLAGS, sizeof(uint16_t))
+    w.regions = <Region*>zeros(w.n_regions + 1, sizeof(Region))
+    w.regions[w.n_regions].state = REGION_LIVE
     w.files = <File*>zeros(w.n_files, sizeof(File))
     w.tasks = <Task*>zeros(w.n_tasks, sizeof(Task))
     w.waiting = <int32_t*>zeros(w.n_tasks, sizeof(int32_t))
@@ -130,6 +135,7 @@ cdef bint in_region(World* w, int32_t p, int64_t slot) noexcept nogil:
 
 cdef void release(World* w) noexcept nogil:
     free(w.flags)
+    free(w.effects)
     free(w.slots)
     free(w.pins)
     free(w.regions)
