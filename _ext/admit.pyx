@@ -105,6 +105,7 @@ cdef int admit(World* w, int32_t row, int32_t r) except -1 nogil:
         if reason != NOT_REFUSED and w.pins[w.region_pins[i]].slot >= 0:
             region.state = REGION_REFUSED
             refuse(w, row, w.region_pins[i], reason)
+    w.lost |= region.state == REGION_REFUSED
     return region.state == REGION_LIVE
 
 

@@ -8,11 +8,11 @@ from libc.stdint cimport int32_t, int64_t
 from replay._ext.decisions cimport ENOSPC_INDUCED, HELD_BLOCK_SECONDS, REUSE_WHILE_PINNED
 from replay._ext.ops cimport OP_BLOCK_ALLOC
 from replay._ext.outcomes cimport change, conflict, index_of, run_end
-from replay._ext.world cimport HELD, Hold, Link, Pin, World, matches, push
+from replay._ext.world cimport HELD, Hold, Link, Pin, World, born, matches, push
 
 
 cdef inline bint covers(World* w, Pin* pin, int64_t slot) noexcept nogil:
-    return pin.step > w.slots[slot].born and pin.slot <= slot and slot < pin.slot + pin.live
+    return pin.step > born(w, slot) and pin.slot <= slot and slot < pin.slot + pin.live
 
 
 cdef int64_t uniform_end(World* w, int32_t file, int64_t lo, int64_t hi) noexcept nogil:
@@ -20,7 +20,7 @@ cdef int64_t uniform_end(World* w, int32_t file, int64_t lo, int64_t hi) noexcep
     cdef int64_t end = lo + 1
     cdef int32_t p = w.files[file].pins
     cdef Pin* pin
-    while end < hi and w.slots[end].born == w.slots[lo].born:
+    while end < hi and born(w, end) == born(w, lo):
         end += 1
     while p >= 0:
         pin = &w.pins[p]

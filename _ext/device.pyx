@@ -14,7 +14,7 @@ from replay._ext.decisions cimport (
 from replay._ext.outcomes cimport charge, conflict, index_of, run_end, stall
 from replay._ext.world cimport (
     Detail, MAPPED, PAGE_BYTES, PAGE_DIRTY, PAGE_MAPPED, PAGE_WRITTEN, Pin, REGION_LIVE, REGION_REFUSED, REGION_REVOKED, ROW_FAILED, Region, Rows,
-    World, bytes_of, detail_of, matches, price,
+    World, born, bytes_of, detail_of, matches, price,
 )
 
 
@@ -82,7 +82,7 @@ cdef int write_access(World* w, int32_t row, Region* region) except -1 nogil:
         p = pin_of(w, region, slot)
         if p < 0 or w.pins[p].step < 0:
             continue
-        if w.slots[slot].born < w.pins[p].step:
+        if born(w, slot) < w.pins[p].step:
             w.flags[slot] |= PAGE_WRITTEN
         else:
             orphans += 1
@@ -106,7 +106,7 @@ cdef int fault_access(World* w, int32_t row, Region* region, bint write) except 
             run = 0
             continue
         w.flags[slot] |= PAGE_MAPPED
-        w.slots[slot].holder = pin_of(w, region, slot)
+        w.holders[slot] = pin_of(w, region, slot)
         run += 1
     if run > 0:
         dur += price(w.params.fault, run)
@@ -127,7 +127,7 @@ cdef int map_pin(World* w, int32_t p) except -1 nogil:
     w.files[pin.file].loose |= pin.write | w.files[pin.file].dax
     for slot in range(pin.slot, pin.slot + pin.live):
         w.flags[slot] |= PAGE_MAPPED | (PAGE_DIRTY if pin.write else 0)
-        w.slots[slot].holder = p
+        w.holders[slot] = p
     return 0
 
 
@@ -137,7 +137,7 @@ cdef void unmap_pin(World* w, int32_t p) noexcept nogil:
     if pin.slot < 0:
         return
     for slot in range(pin.slot, pin.slot + pin.live):
-        if w.slots[slot].holder == p:
+        if w.holders[slot] == p:
             w.flags[slot] &= ~PAGE_MAPPED
 
 
@@ -162,6 +162,6 @@ cdef int64_t unmap_range(World* w, int32_t file, int64_t lo, int64_t hi, bint re
             charge(w, ODP_FAULTS, 1)
             w.files[file].loose = True
             for stop in range(start, slot):
-                holder = w.slots[stop].holder
+                holder = w.holders[stop]
                 w.flags[stop] |= PAGE_MAPPED | (PAGE_DIRTY if holder >= 0 and w.pins[holder].write else 0)
     return total

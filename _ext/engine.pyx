@@ -324,7 +324,7 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
     w.rows = trace.rows
     w.n_slots, w.n_pins, w.n_regions, w.n_files = trace.n_slots, trace.n_pins, trace.n_regions, trace.n_files
     w.n_tasks, w.n_owners, w.n_runs = trace.n_tasks, trace.n_owners, trace.n_runs
-    w.region_pins, w.run_slot, w.run_index = trace.region_pins, trace.run_slot, trace.run_index
+    w.region_pins, w.run_slot, w.run_index, w.run_at = trace.region_pins, trace.run_slot, trace.run_index, trace.run_at
     w.n_reuses, w.reuse_row, w.reuse_slot, w.reuse_npages = trace.n_reuses, trace.reuse_row, trace.reuse_slot, trace.reuse_npages
     w.pin_released, w.last_row = trace.pin_released, trace.last_row
     w.reserve = w.params.reserve

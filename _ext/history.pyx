@@ -15,7 +15,7 @@ from replay._ext.ops cimport (
     N_OPS, OP_BLOCK_ALLOC, OP_CACHE_ADD, OP_CACHE_DEL, OP_DIRTY, OP_EXIT, OP_FORK, OP_FSYNC, OP_LAYOUT_WAIT, OP_LEASE_BREAK, OP_LEASE_DEL,
     OP_MR_REG, OP_PIN, OP_REMOTE_READ, OP_REMOTE_WRITE, OP_UNPIN, OP_WB_END, OP_WB_START,
 )
-from replay._ext.world cimport Cost, Detail, MORE_ROWS, PAGE_BYTES, ROW_FAILED, ROW_MORE, ROW_RANGE, ROW_SHORT, Rows, push
+from replay._ext.world cimport AHEAD, Cost, Detail, MORE_ROWS, PAGE_BYTES, ROW_FAILED, ROW_MORE, ROW_RANGE, ROW_SHORT, Rows, push
 
 cdef int64_t LONGEST_WRITE = <int64_t>1 << 42, MOST_WRITTEN = <int64_t>1 << 60
 LIMIT = 1 << 61             # of times, in nanoseconds: sums of three stay in range
@@ -150,8 +150,9 @@ cdef class History:
         )
         self.room = room
         self.ts = np.empty(room, np.int64)
-        self.slot, self.nslots, self.task, self.file, self.subject, self.next = (np.empty(room, np.int32) for _ in range(6))
-        self.op = np.empty(room, np.int8)
+        self.nslots, self.task, self.file, self.subject, self.next = (np.empty(room, np.int32) for _ in range(5))
+        self.slot = np.empty(room + AHEAD, np.int32)
+        self.op = np.empty(room + AHEAD, np.int8)
         self.flags = np.empty(room, np.uint8)
         self.more_before = np.empty(room // MORE_ROWS + 1, np.int32)
         self.first_row = np.full(self.tables.n_tasks, -1, np.int32)
@@ -293,10 +294,12 @@ cdef class History:
 
     cdef Rows rows(self) except *:
         """What was kept; the history keeps the memory and must not be added to any more."""
+        self.slot[self.n : self.n + AHEAD] = 0
+        self.op[self.n : self.n + AHEAD] = 0
         return Rows(
-            n=self.n, ts=longs(self.ts, self.room), slot=ints(self.slot, self.room), nslots=ints(self.nslots, self.room),
+            n=self.n, ts=longs(self.ts, self.room), slot=ints(self.slot, self.room + AHEAD), nslots=ints(self.nslots, self.room),
             task=ints(self.task, self.room), file=ints(self.file, self.room), subject=ints(self.subject, self.room),
-            next=ints(self.next, self.room), op=<const int8_t*>octets(np.asarray(self.op).view(np.uint8), self.room),
+            next=ints(self.next, self.room), op=<const int8_t*>octets(np.asarray(self.op).view(np.uint8), self.room + AHEAD),
             flags=octets(self.flags, self.room), more_before=ints(self.more_before, self.room // MORE_ROWS + 1),
             more=<const int64_t*>self.more.data, details=<const Detail*>self.details.data,
         )

@@ -23,7 +23,7 @@ from replay._ext.outcomes cimport charge, conflict, index_of, report, run_end, s
 from replay._ext.pages cimport end_instances
 from replay._ext.reregister cimport reregister_later
 from replay._ext.world cimport (
-    ATTACHED, BLOCKED, DETACHED, Detail, HELD, HELD_LONG, PAGE_SHARED, Pin, ROW_FAILED, ROW_OPEN, Rows, Task, World, detail_of, matches,
+    ATTACHED, BLOCKED, DETACHED, Detail, HELD, HELD_LONG, PAGE_SHARED, Pin, ROW_FAILED, ROW_OPEN, Rows, Task, World, born, detail_of, matches,
 )
 
 
@@ -148,7 +148,7 @@ cdef bint is_owner(World* w, int32_t row) noexcept nogil:
         pin = &w.pins[p]
         if pin.longterm and w.tasks[pin.task].owner != owner:
             for slot in range(max(pin.slot, begin_of(w, row)), min(pin.slot + pin.live, end_of(w, row))):
-                if w.slots[slot].born < pin.step:
+                if born(w, slot) < pin.step:
                     return False
         p = pin.after
     return True

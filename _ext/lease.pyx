@@ -23,7 +23,7 @@ from replay._ext.pages cimport drop_pin
 from replay._ext.reregister cimport reregister_at
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, BLOCKED, Break, DROP_CLEAN, DROP_REVOKED, GONE, HELD_LONG, PAGE_DIRTY, Pin,
-    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Task, World, break_at, detail_of, listed, matches, outlives, price, push,
+    REGION_LIVE, REGION_REVOKED, ROW_RANGE, Region, Task, World, born, break_at, detail_of, listed, matches, outlives, price, push,
 )
 
 
@@ -181,7 +181,7 @@ cdef int64_t count_clean(World* w, Region* region) noexcept nogil:
         pin = &w.pins[w.region_pins[i]]
         if pin.step >= 0 and pin.slot >= 0 and pin.write and not w.files[pin.file].dax:
             for slot in range(pin.slot, pin.slot + pin.live):
-                n += w.slots[slot].born < pin.step and w.flags[slot] & PAGE_DIRTY == 0
+                n += born(w, slot) < pin.step and w.flags[slot] & PAGE_DIRTY == 0
     return n
 
 
@@ -219,6 +219,7 @@ cdef int revoke(World* w, int32_t r, int32_t broken, int reason, bint for_good) 
     charge(w, REVOKED_MRS, 1)
     charge(w, COLLATERAL_MRS, outside)
     region.state = REGION_REVOKED
+    w.lost = True
     region.lease_break = -1 if for_good else broken
     for i in range(region.first, region.first + region.n):
         p = w.region_pins[i]

@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 
 from replay._ext.decisions cimport N_METRICS
 from replay._ext.world cimport (
-    Buffer, Conflicts, HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, Slot, World, make_room, matches, push,
+    Buffer, Conflicts, HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, RUN_SLOTS, World, born, make_room, matches, push,
 )
 
 
@@ -17,17 +17,10 @@ from replay._ext.world cimport (
 
 cdef int64_t find_run(World* w, int64_t slot) noexcept nogil:
     """The run of consecutive pages that holds the slot. Every slot lies in one: run 0 begins at slot 0."""
-    cdef int64_t lo = 0, hi = w.n_runs, middle
-    if w.run_slot[w.run] <= slot and (w.run + 1 == w.n_runs or slot < w.run_slot[w.run + 1]):
-        return w.run
-    while 1 < hi - lo:
-        middle = (lo + hi) // 2
-        if w.run_slot[middle] <= slot:
-            lo = middle
-        else:
-            hi = middle
-    w.run = lo
-    return lo
+    cdef int64_t run = w.run_at[slot // RUN_SLOTS]
+    while run + 1 < w.n_runs and w.run_slot[run + 1] <= slot:
+        run += 1
+    return run
 
 
 cdef int64_t index_of(World* w, int64_t slot) noexcept nogil:
@@ -44,7 +37,7 @@ cdef int64_t run_end(World* w, int64_t slot) noexcept nogil:
 # -- who holds a page -------------------------------------------------------------------------------------------------
 
 cdef inline bint holds(World* w, Pin* pin, int64_t slot, int look) noexcept nogil:
-    if pin.step <= w.slots[slot].born or slot < pin.slot or pin.slot + pin.live <= slot:
+    if pin.step <= born(w, slot) or slot < pin.slot or pin.slot + pin.live <= slot:
         return False
     if look == HELD_LONG:
         return pin.longterm
@@ -53,7 +46,7 @@ cdef inline bint holds(World* w, Pin* pin, int64_t slot, int look) noexcept nogi
 
 cdef int32_t holder_of(World* w, int32_t file, int64_t slot, int look) noexcept nogil:
     """An active pin that makes the page match `look`: the latest one, else the first that is found; -1 if none."""
-    cdef int32_t pin = w.slots[slot].holder
+    cdef int32_t pin = w.holders[slot]
     if look == MAPPED:
         return pin
     if pin >= 0 and w.pins[pin].step >= 0 and holds(w, &w.pins[pin], slot, look):
@@ -116,13 +109,13 @@ cdef int64_t report_pin(World* w, int cls, int op, int32_t p, int look, int32_t 
     cdef Pin* pin = &w.pins[p]
     cdef int64_t slot = pin.slot, end = pin.slot + pin.live, start, stop, total = 0
     while slot < end:
-        if pin.step <= w.slots[slot].born or not matches(w, slot, look):
+        if pin.step <= born(w, slot) or not matches(w, slot, look):
             slot += 1
             continue
         start = slot
         stop = min(run_end(w, start), end)
         slot += 1
-        while slot < stop and pin.step > w.slots[slot].born and matches(w, slot, look):
+        while slot < stop and pin.step > born(w, slot) and matches(w, slot, look):
             slot += 1
         conflict(w, cls, op, pin.file, index_of(w, start), slot - start, p, -1, victim)
         total += slot - start

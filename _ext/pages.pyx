@@ -15,7 +15,7 @@ from replay._ext.decisions cimport (
 from replay._ext.outcomes cimport change, charge_at, report_pin
 from replay._ext.world cimport (
     DROP_CLEAN, DROP_DIRTY, File, HELD_STALE, PAGE_BYTES, PAGE_CLEANED, PAGE_DIRTY, PAGE_HELD, PAGE_HELD_WRITE, PAGE_HOLE, PAGE_MAPPED,
-    PAGE_RECORDED, PAGE_RENEWED, PAGE_SHARED, Pin, Slot, World, dirtied, price,
+    PAGE_RECORDED, PAGE_RENEWED, PAGE_SHARED, Pin, Slot, World, born, dirtied, price,
 )
 
 
@@ -56,7 +56,7 @@ cdef int take_pin(World* w, int32_t p, bint recorded) except -1 nogil:
             page.n_short += 1
         page.n_write += pin.write
         if not w.flags[slot] & PAGE_MAPPED:     # then the holder is who mapped it
-            page.holder = p
+            w.holders[slot] = p
     if not file.dax:
         change(w, &w.unreclaimable, UNRECLAIMABLE_PAGE_SECONDS, fresh)
     return 0
@@ -107,7 +107,7 @@ cdef int64_t dirty_held(World* w, Pin* pin, bint recorded) noexcept nogil:
     """
     cdef int64_t slot, extra = 0
     for slot in range(pin.slot, pin.slot + pin.live):
-        if w.slots[slot].born < pin.step:
+        if born(w, slot) < pin.step:
             extra += (w.flags[slot] & PAGE_DIRTY) == 0
             extra -= (w.flags[slot] & PAGE_RECORDED) == 0
             dirty_page(w, slot, recorded)
@@ -193,7 +193,7 @@ cdef void end_held_instance(World* w, int64_t slot) noexcept nogil:
     page.n_long = 0
     page.n_short = 0
     page.n_write = 0
-    page.holder = -1
+    w.holders[slot] = -1
     page.born = w.step
     w.flags[slot] |= PAGE_RENEWED
 
@@ -220,7 +220,7 @@ cdef void flush_until_now(World* w, int64_t slot) noexcept nogil:
     cdef int64_t since, step, time, interval = w.params.interval
     if w.policy.writeback != WB_BOUNCE or (w.flags[slot] & (PAGE_DIRTY | PAGE_RECORDED)) != PAGE_DIRTY:
         return
-    since = w.slots[slot].written - 1
+    since = w.bounced[slot] - 1
     if interval == 0 or since < 0:
         return
     step = max(1, (w.params.expire + interval - 1) // interval) * interval
@@ -231,4 +231,4 @@ cdef void flush_until_now(World* w, int64_t slot) noexcept nogil:
         charge_at(w, BOUNCE_BYTES, time, PAGE_BYTES)
         charge_at(w, REWRITE_BYTES, time, PAGE_BYTES)
         time += step
-    w.slots[slot].written = 0
+    w.bounced[slot] = 0

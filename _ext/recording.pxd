@@ -33,6 +33,7 @@ cdef class Trace:
     cdef const int32_t* last_row     # of each process, -1
     cdef const int64_t* run_slot
     cdef const int64_t* run_index
+    cdef const int32_t* run_at       # see world.pxd
     cdef int64_t n_reuses
     cdef const int32_t* reuse_row    # block_alloc rows that take blocks which pages gave up
     cdef const int64_t* reuse_slot

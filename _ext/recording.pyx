@@ -9,6 +9,7 @@ import numpy as np
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 
 from replay._ext.history cimport History
+from replay._ext.world cimport RUN_SLOTS
 from replay._ext.history import LIMIT, ROW_COLUMNS, check_columns, lie_within, ranges_lie_in_files
 
 TABLE_COLUMNS = {
@@ -101,6 +102,11 @@ def _by_region(pin_region, n_regions):
     return order, first
 
 
+def _runs_at(run_slot, n_slots):
+    """The runs that hold every RUN_SLOTS-th slot."""
+    return (np.searchsorted(run_slot, np.arange(0, n_slots, RUN_SLOTS), side="right") - 1).astype(np.int32)
+
+
 cdef class Trace:
     """Columns named as in COLUMNS. ValueError where one is missing, of the wrong type, or points outside of a table.
 
@@ -123,6 +129,7 @@ cdef class Trace:
         a["reuse_row"] = self.history.find_allocations(a["reuse_row"])
         found = a["reuse_row"] >= 0
         a.update({name: a[name][found] for name in REUSE_COLUMNS})
+        a["run_at"] = _runs_at(a["run_slot"], self.n_slots)
         a["region_pins"], a["region_first"] = _by_region(a["pin_region"], len(a["region_task"]))
         self.arrays = a
         self.n_tasks = self.n_owners = len(a["task_owner"])
@@ -159,6 +166,7 @@ cdef class Trace:
         self.last_row = ints(self.history.last_of_owner)
         self.run_slot = longs(a["run_slot"])
         self.run_index = longs(a["run_index"])
+        self.run_at = ints(a["run_at"])
         self.n_reuses = len(a["reuse_row"])
         self.reuse_row = ints(a["reuse_row"])
         self.reuse_slot = longs(a["reuse_slot"])

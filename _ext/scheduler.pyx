@@ -13,7 +13,7 @@ from replay._ext.decisions cimport ROLE_APP, ROLE_BREAKER, ROLE_KWORKER
 from replay._ext.outcomes cimport holder_of, stall
 from replay._ext.world cimport (
     AT_ROW, ATTACHED, BLOCKED, DETACHED, Entry, HELD_WRITE, Heap, Task, WAIT_LOCK, WAIT_NOTHING, WAIT_PAGES, WAIT_PINS, WAIT_WRITTEN, World,
-    clean, held_to_write, matches, outlives, prefetch,
+    born, clean, held_to_write, matches, outlives, prefetch,
 )
 
 cdef int64_t FIRST_TIMER = <int64_t>1 << 40      # timers come behind all rows of their instant
@@ -226,7 +226,7 @@ cdef bint still_unwritten(World* w, Task* t) noexcept nogil:
     cdef const int32_t* arena = <int32_t*>w.arena.data
     while t.wait_lo < t.wait_hi:
         while t.watch < arena[t.wait_lo + 1]:
-            if w.slots[t.watch].born < t.wait_step:          # the same page as then
+            if born(w, t.watch) < t.wait_step:          # the same page as then
                 if held_to_write(w, t.watch):
                     return True
                 clean(w, t.watch)

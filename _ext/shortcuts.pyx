@@ -11,13 +11,12 @@ from libc.stdint cimport INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint16_t
 from replay._ext.decisions cimport ADMIT_NO_PIN, WB_BOUNCE, WB_INVALIDATE
 from replay._ext.ops cimport N_OPS, OP_CACHE_ADD, OP_DIRTY, OP_REMOTE_READ, OP_REMOTE_WRITE, OP_WB_START
 from replay._ext.world cimport (
-    ATTACHED, N_PAGE_FLAGS, PAGE_DIRTY, PAGE_HELD, PAGE_HELD_WRITE, PAGE_HOLE, PAGE_MAPPED, PAGE_RECORDED, PAGE_RENEWED, PAGE_WRITTEN,
+    AHEAD, ATTACHED, N_PAGE_FLAGS, PAGE_DIRTY, PAGE_HELD, PAGE_HELD_WRITE, PAGE_HOLE, PAGE_MAPPED, PAGE_RECORDED, PAGE_RENEWED, PAGE_WRITTEN,
     REGION_REFUSED, ROW_SHORT, Region, Task, World, cleaned, dirtied, prefetch,
 )
 
 cdef enum:
-    AHEAD = 32             # rows whose page's flags are fetched ahead of the main cursor
-    NEAR = 16              # rows whose page's pins are, where the flags that are there by then ask for a closer look
+    NEAR = 16              # rows whose page's holder is, where the flags that are there by then ask for a closer look
 
 
 # -- one function per operation: a page's flags after it, or CLOSER ----------------------------------------------------
@@ -89,20 +88,24 @@ cdef void walk(World* w) noexcept nogil:
     cdef uint16_t* flags = w.flags
     cdef const uint16_t* effects = w.effects
     cdef const Region* regions = w.regions
+    cdef const int32_t* holders = w.holders
+    cdef Task* all_tasks = w.tasks
     cdef Task* task
-    cdef int64_t row = w.main, last = w.rows.n - 1, near, until = w.heap.at[0].time if w.heap.n > 0 else INT64_MAX
-    cdef int32_t region, none = w.n_regions
+    cdef bint timed = w.heap.n > 0, lost = w.lost
+    cdef int64_t row = w.main, n = w.rows.n, near, until = w.heap.at[0].time if timed else INT64_MAX
     cdef int effect, closer
-    while row <= last and ts[row] < until:
-        prefetch(&flags[slots[min(row + AHEAD, last)]])
-        near = min(row + NEAR, last)
-        closer = effects[ops[near] * N_PAGE_FLAGS + flags[slots[near]]] // CLOSER
-        prefetch(&w.slots[slots[near] * closer])
-        task = &w.tasks[tasks[row]]
+    while row < n:
+        if timed and ts[row] >= until:
+            break
+        near = row + NEAR
+        prefetch(&flags[slots[row + AHEAD]])
+        prefetch(&holders[slots[near] * (effects[ops[near] * N_PAGE_FLAGS + flags[slots[near]]] // CLOSER)])
+        task = &all_tasks[tasks[row]]
         if task.mode == ATTACHED:
-            region = subjects[row] if subjects[row] >= 0 else none
             effect = effects[ops[row] * N_PAGE_FLAGS + flags[slots[row]]]
-            closer = effect // CLOSER | (~row_flags[row] & ROW_SHORT) | (regions[region].state >= REGION_REFUSED)
+            closer = effect // CLOSER | (~row_flags[row] & ROW_SHORT)
+            if lost and subjects[row] >= 0:
+                closer |= regions[subjects[row]].state >= REGION_REFUSED
             if closer:
                 break
             flags[slots[row]] = <uint16_t>effect

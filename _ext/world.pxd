@@ -9,6 +9,8 @@ cdef enum:
     PAGE_BYTES = 4096
     N_BINS = 256           # intervals of the cost series
     MORE_ROWS = 64
+    RUN_SLOTS = 64
+    AHEAD = 32             # rows that are fetched ahead of the main cursor; so many without a page follow the last
 
 cdef enum:                 # flags of a row
     ROW_WRITE = 1
@@ -142,15 +144,12 @@ cdef struct Params:
     Cost service
 
 
-# Of a page: who pins it. All zero while nobody ever did; only flags of PAGE_HELD and PAGE_MAPPED give the counts and the
-# holder a meaning. So a page that nobody pins costs the loop and the memory its flags and no more.
-# The first 16 bytes are what most rows look at: the memory's own alignment keeps them in one cache line.
+# Of a page: how many pin it. All zero while nobody ever did; only a flag of PAGE_HELD gives the counts a meaning. So a page
+# that nobody pins costs the loop and the memory its flags and no more.
 cdef struct Slot:
     int32_t born           # step at which an instance that was pinned last ended: an older pin does not hold the present one
     uint32_t n_write
     uint32_t n_long        # active long-term pins of its current instance
-    int32_t holder         # the latest pin
-    int64_t written        # one more than when a page that stays dirty was last written, 0: not since; WB_BOUNCE only
     uint32_t n_short
 
 
@@ -324,10 +323,12 @@ cdef struct World:
     uint16_t* flags        # per slot: PAGE_ flags
     uint16_t* effects      # [operation][flags of a page]: see shortcuts.pyx
     Slot* slots
+    int32_t* holders       # per slot: the latest pin, or what the device has mapped it for; of PAGE_HELD and PAGE_MAPPED only
     int64_t n_slots
     Pin* pins
     int32_t n_pins
-    Region* regions        # one more than there are: it stands for none, and is live
+    Region* regions
+    uint8_t lost           # a region was refused or revoked
     int32_t n_regions
     const int32_t* region_pins
     File* files
@@ -342,7 +343,7 @@ cdef struct World:
     const int64_t* run_slot
     const int64_t* run_index
     int64_t n_runs
-    int64_t run            # the last one found
+    const int32_t* run_at  # of every RUN_SLOTS slots: the run that holds the first
     # time
     int64_t first
     int64_t end
@@ -358,6 +359,7 @@ cdef struct World:
     uint8_t over           # the trace's end has passed
     int64_t period         # of the device's accesses through each region, one page each; 0: no rate is assumed
     int64_t* cleaned_at    # per slot: when it was last written back; NULL without a period
+    int64_t* bounced       # per slot: one more than when a page that stays dirty was last written, 0: not since; NULL but for WB_BOUNCE
     # leases
     Buffer breaks          # Break
     Buffer arena           # int32_t
@@ -415,6 +417,11 @@ cdef extern from *:
     static inline void prefetch(const void *address) { __asm__ volatile("" : : "r"(address)); __builtin_prefetch(address); }
     """
     void prefetch(const void* address) noexcept nogil
+
+
+cdef inline int32_t born(World* w, int64_t slot) noexcept nogil:
+    """Its Slot.born, which few pages have."""
+    return w.slots[slot].born if w.flags[slot] & PAGE_RENEWED else 0
 
 
 cdef inline bint held_to_write(World* w, int64_t slot) noexcept nogil:

@@ -4,10 +4,10 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 
-from replay._ext.decisions cimport N_METRICS, PROPAGATE_INODE
+from replay._ext.decisions cimport N_METRICS, PROPAGATE_INODE, WB_BOUNCE
 from replay._ext.ops cimport N_OPS
 from replay._ext.world cimport (
-    Buffer, Conflicts, File, InodeLock, N_BINS, N_PAGE_FLAGS, Pin, REGION_LIVE, Region, Slot, Task, World,
+    Buffer, Conflicts, File, InodeLock, N_BINS, N_PAGE_FLAGS, Pin, Region, Slot, Task, World, born,
 )
 
 cdef extern from *:
@@ -79,10 +79,12 @@ cdef int allocate(World* w) except -1 nogil:
     """Make what the sizes in `w` ask for; pins, regions, files and tasks are filled in by the caller."""
     w.flags = <uint16_t*>zeros(w.n_slots, sizeof(uint16_t))
     w.slots = <Slot*>zeros(w.n_slots, sizeof(Slot))
+    w.holders = <int32_t*>zeros(w.n_slots, sizeof(int32_t))
+    if w.policy.writeback == WB_BOUNCE:
+        w.bounced = <int64_t*>zeros(w.n_slots, sizeof(int64_t))
     w.pins = <Pin*>zeros(w.n_pins, sizeof(Pin))
     w.effects = <uint16_t*>zeros(N_OPS * N_PAGE_FLAGS, sizeof(uint16_t))
-    w.regions = <Region*>zeros(w.n_regions + 1, sizeof(Region))
-    w.regions[w.n_regions].state = REGION_LIVE
+    w.regions = <Region*>zeros(w.n_regions, sizeof(Region))
     w.files = <File*>zeros(w.n_files, sizeof(File))
     w.tasks = <Task*>zeros(w.n_tasks, sizeof(Task))
     w.waiting = <int32_t*>zeros(w.n_tasks, sizeof(int32_t))
@@ -107,11 +109,11 @@ cdef bint was_accessed(World* w, int64_t slot) noexcept nogil:
     The page must be pinned. A region's accesses come one period after the other from its registration on, and go through its
     pages in their order, again and again.
     """
-    cdef int32_t p = w.files[w.pins[w.slots[slot].holder].file].pins
+    cdef int32_t p = w.files[w.pins[w.holders[slot]].file].pins
     cdef Pin* pin
     while p >= 0:
         pin = &w.pins[p]
-        if pin.write and pin.region >= 0 and w.slots[slot].born < pin.step and pin.slot <= slot and slot < pin.slot + pin.live:
+        if pin.write and pin.region >= 0 and born(w, slot) < pin.step and pin.slot <= slot and slot < pin.slot + pin.live:
             if in_region(w, p, slot):
                 return True
         p = pin.after
@@ -137,6 +139,8 @@ cdef void release(World* w) noexcept nogil:
     free(w.flags)
     free(w.effects)
     free(w.slots)
+    free(w.holders)
+    free(w.bounced)
     free(w.pins)
     free(w.regions)
     free(w.files)

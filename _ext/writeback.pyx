@@ -30,11 +30,12 @@ cdef inline void skip(World* w, int64_t slot) noexcept nogil:
 
 
 cdef void bounce(World* w, int64_t slot) noexcept nogil:
-    """Write a copy; the page stays dirty. `written` keeps when, for the periodic flusher."""
+    """Write a copy; the page stays dirty. `bounced` keeps when, for the periodic flusher."""
     flush_until_now(w, slot)
     charge(w, BOUNCE_BYTES, PAGE_BYTES)
     w.flags[slot] = (w.flags[slot] | PAGE_DIRTY) & ~(PAGE_RECORDED | PAGE_SKIPPED | PAGE_WRITTEN)
-    w.slots[slot].written = w.now + 1
+    if w.bounced != NULL:
+        w.bounced[slot] = w.now + 1
     if w.cleaned_at != NULL:
         w.cleaned_at[slot] = w.now
 
