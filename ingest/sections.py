@@ -13,6 +13,7 @@ _COMPRESSED = 1
 _METADATA_SLACK_BYTES, _METADATA_RATIO = 1 << 20, 32
 TRACE_SLACK_BYTES, TRACE_RATIO = 8 << 20, 128
 SECTION_HEADER_BYTES = 16
+_MOST_FRAME_HEADER_BYTES = 18
 
 
 def most_trace_bytes(packed_bytes: int) -> int:
@@ -77,7 +78,7 @@ def section_header(file: ByteCursor, offset: int) -> tuple[int, int, int]:
     return number, cursor.number(4, "a section header"), cursor.number(8, "a section header")
 
 
-def decompress(compression: str, packed: memoryview, plain_bytes: int) -> memoryview | None:
+def decompress(compression: str, packed: memoryview | bytes, plain_bytes: int) -> memoryview | None:
     """Exactly `plain_bytes` bytes, or None if the data does not decompress to that."""
     if compression == "zlib":
         import zlib
@@ -96,3 +97,15 @@ def decompress(compression: str, packed: memoryview, plain_bytes: int) -> memory
         except (OSError, ValueError):
             return None
     return None
+
+
+def told_bytes(compression: str, packed: memoryview) -> int | None:
+    """The size that a zstd frame gives in its header (RFC 8878, 3.1.1.1), and which it must have; None if it gives none."""
+    if compression != "zstd" or bytes(packed[:4]) != b"\x28\xb5\x2f\xfd" or len(packed) < _MOST_FRAME_HEADER_BYTES:
+        return None
+    descriptor = packed[4]
+    single_segment = descriptor >> 5 & 1
+    width = (single_segment, 2, 4, 8)[descriptor >> 6]
+    at = 5 + (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3]
+    size = int.from_bytes(packed[at : at + width], "little")
+    return (size + 256 if width == 2 else size) if width else None
