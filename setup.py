@@ -30,9 +30,10 @@ MODULES = (
     "releases",
     "operations",
     "identity",
-    "feed",
+    "words",
     "touched",
     "packing",
+    "feed",
     # the replay, in order of who builds on whom
     "world",
     "history",

@@ -1,9 +1,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from replay._ext.packing import Packer
 from replay._ext.state import State
+from replay._ext.touched import PageBits
 
-NO_TURN: int
 WORDS: tuple[str, ...]
 
-def feed(state: State, turns: NDArray[np.uint16], tables: list[tuple[int, bool, int, list[NDArray[np.int64]]]]) -> None: ...
+_Column = tuple[NDArray[np.uint8], int, bool]
+_Word = tuple[int, _Column, _Column | None] | int
+
+def feed(state: State, pages: PageBits, packer: Packer, tables: list[tuple[int, bool, int, _Column, list[_Word]]]) -> None: ...

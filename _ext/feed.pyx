@@ -1,94 +1,148 @@
-"""Hands the records of a batch to the in-order pass, one by one, from the columns of their tables."""
+"""Hands the records of a batch to the in-order pass, block by block while they are in the cache: from the columns of their tables
+to records, from records to rows, and from rows on."""
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from replay._ext.identity cimport meet, take
+from replay._ext.identity cimport expect, meet, take
+from replay._ext.memory cimport wrap_subtract
+from replay._ext.packing cimport Packer
 from replay._ext.rows cimport FLAG_WEAK, told
-from replay._ext.state cimport Record, State
+from replay._ext.state cimport Record, State, words_in
+from replay._ext.touched cimport PageBits
+from replay._ext.words cimport Column, Word, column_of, words_of
 
-WORDS = ("seq", "ts", "cpu", "tid", "dev", "ino", "name", "index", "npages", "a", "b", "c", "d")
-"""What a record is made of, in the order of Table.words."""
-
-NO_TURN = 0xFFFF
-"""No table holds the next record: it has no meaning here."""
+WORDS = ("ts", "cpu", "tid", "dev", "ino", "name", "index", "npages", "a", "b", "c", "d")
+"""What a record is made of, beside seq; in the order of struct Record."""
 
 cdef enum:
-    N_WORDS = 13
-    NOBODY = 0xFFFF
+    N_WORDS = 12
+    BLOCK = 128        # records that follow each other in the trace: their structs fit into the first-level cache
+    AHEAD = 12         # so many records before its turn, memory is asked for what a record will need
+    NOTHING = -1       # the step of a place whose record has no meaning here
 
 
 cdef struct Table:
-    const int64_t *words[N_WORDS]
-    int64_t stride[N_WORDS]   # 0: one value for all records
+    Column seq
     int64_t rows
     int64_t at
-    int32_t step
+    Record record      # what all its records have in common
+    Word words[N_WORDS]
+    int n_words
     bint weak
 
 
-def feed(State state not None, const uint16_t[::1] turns not None, list tables not None):
-    """Take the records of a batch: `turns` says which table holds the next one. Tables are as in ingest/gather.py."""
-    cdef Table *plan = <Table *> calloc(len(tables) + 1, sizeof(Table))
-    cdef Table *table
+cdef struct Block:
+    Record records[BLOCK]
+    bint weak[BLOCK]
+    uint16_t places[BLOCK]
+    int64_t values[BLOCK]
+    int64_t more[BLOCK]
+
+
+def feed(State state not None, PageBits pages not None, Packer packer not None, list tables not None):
+    """Take the records of a batch in order of seq; the rows that they make are noted in `pages` and packed. Tables are as in
+    ingest/gather.py."""
+    cdef Table *plan = <Table *>calloc(len(tables) + 1, sizeof(Table))
+    cdef Block *block = <Block *>calloc(1, sizeof(Block))
     cdef int i, count = len(tables)
-    cdef Py_ssize_t turn
-    cdef uint16_t number
-    if plan == NULL:
-        raise MemoryError
     try:
+        if plan == NULL or block == NULL:
+            raise MemoryError
         for i in range(count):
             _plan(&plan[i], tables[i])
             state.records += plan[i].rows
         with nogil:
-            for turn in range(turns.shape[0]):
-                number = turns[turn]
-                if number == NOBODY:
-                    continue
-                if number >= count or plan[number].at >= plan[number].rows:
-                    with gil:
-                        raise ValueError("a turn without a record")
-                _feed(state, &plan[number])
+            while _gather(plan, count, block):
+                _take(state, block)
+                pages.touch(state.rows, state.rows_used)
+                packer.add(state.rows, state.rows_used)
+                state.drop_rows()
     finally:
         free(plan)
+        free(block)
 
 
 cdef int _plan(Table *table, tuple given) except -1:
-    """Check that every column is as long as the table, or holds one value for all; the caller keeps the columns."""
-    cdef const int64_t[::1] values
+    """Check that every column is as long as the table; the caller keeps the columns."""
     cdef int word
-    table.step, table.weak, table.rows, columns = given
-    if len(columns) != N_WORDS or table.rows < 0:
+    step, table.weak, table.rows, seq, words = given
+    column_of(&table.seq, seq, table.rows)
+    if table.seq.width != 8 or len(words) != N_WORDS or table.rows < 0:
         raise ValueError("not the words of a table")
     for word in range(N_WORDS):
-        values = columns[word]
-        if values.shape[0] != table.rows and values.shape[0] != 1:
-            raise ValueError("a column of another length than its table")
-        table.words[word] = &values[0] if values.shape[0] else NULL
-        table.stride[word] = 1 if values.shape[0] == table.rows else 0
+        if isinstance(words[word], int):
+            words_in(&table.record)[word] = words[word]
+            continue
+        rule, values, more = words[word]
+        table.words[table.n_words].word, table.words[table.n_words].rule = word, rule
+        column_of(&table.words[table.n_words].values, values, table.rows)
+        column_of(&table.words[table.n_words].more, more, table.rows)
+        table.n_words += 1
+    table.record.step = step
     return 0
 
 
-cdef inline int64_t _word(const Table *table, int word) noexcept nogil:
-    return table.words[word][table.at * table.stride[word]]
+cdef int _gather(Table *plan, int count, Block *block) except -1 nogil:
+    """Fill the block with the records that come next; False if there are none."""
+    cdef int i, n, word
+    cdef int64_t first = 0
+    cdef bint found = False
+    cdef uint64_t place
+    cdef const int64_t *seq
+    cdef Table *table
+    for i in range(count):
+        if plan[i].at < plan[i].rows:
+            seq = <const int64_t *>plan[i].seq.data + plan[i].at
+            first = seq[0] if not found or seq[0] < first else first
+            found = True
+    if not found:
+        return False
+    for i in range(BLOCK):
+        block.records[i].step = NOTHING
+    for i in range(count):
+        table = &plan[i]
+        seq = <const int64_t *>table.seq.data + table.at
+        n = 0
+        while table.at + n < table.rows:
+            place = wrap_subtract(<uint64_t>seq[n], <uint64_t>first)
+            if place >= BLOCK or block.records[place].step != NOTHING:
+                break
+            block.records[place] = table.record
+            block.records[place].seq = seq[n]
+            block.weak[place] = table.weak
+            block.places[n] = <uint16_t>place
+            n += 1
+        if n:
+            for word in range(table.n_words):
+                _spread(block, n, table.words[word].word, words_of(&table.words[word], table.at, n, block.values, block.more))
+            table.at += n
+    return True
 
 
-cdef int _feed(State state, Table *table) except -1 nogil:
-    """Take a table's next record."""
-    cdef Record record
-    cdef size_t before = state.rows_used
-    record.seq, record.ts, record.step = _word(table, 0), _word(table, 1), table.step
-    record.cpu, record.tid = <int32_t>_word(table, 2), <int32_t>_word(table, 3)
-    record.dev, record.ino, record.name = _word(table, 4), <uint64_t>_word(table, 5), <int32_t>_word(table, 6)
-    record.index, record.npages = _word(table, 7), _word(table, 8)
-    record.a, record.b, record.c, record.d = _word(table, 9), _word(table, 10), _word(table, 11), _word(table, 12)
-    table.at += 1
-    if state.n_moving:
-        meet(state, &record)
+cdef int _take(State state, Block *block) except -1 nogil:
+    """The block's records, one by one."""
+    cdef size_t before
+    cdef int i
+    for i in range(BLOCK):
+        if i + AHEAD < BLOCK:
+            expect(state, &block.records[i + AHEAD])
+        if block.records[i].step == NOTHING:
+            continue
+        if state.n_moving:
+            meet(state, &block.records[i])
+        block.records[i].tid = <int32_t>block.records[i].tid
         before = state.rows_used
-    take(state, &record)
-    if table.weak:
-        while before < state.rows_used:
-            state.rows[before].flags |= told(FLAG_WEAK, True)
-            before += 1
+        take(state, &block.records[i])
+        if block.weak[i]:
+            while before < state.rows_used:
+                state.rows[before].flags |= told(FLAG_WEAK, True)
+                before += 1
     return 0
+
+
+cdef void _spread(Block *block, int n, int word, const int64_t *values) noexcept nogil:
+    """Write a word of `n` records to their places."""
+    cdef int i
+    for i in range(n):
+        words_in(&block.records[block.places[i]])[word] = values[i]

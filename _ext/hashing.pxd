@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from replay._ext.memory cimport wrap_multiply
+from replay._ext.memory cimport prefetch, wrap_multiply
 
 
 cdef struct Entry:
@@ -31,6 +31,12 @@ cdef inline Entry *_find(PairMap *table, uint64_t a, uint64_t b) noexcept nogil:
     while table.entries[place].taken and (table.entries[place].a != a or table.entries[place].b != b):
         place = (place + 1) & table.mask
     return &table.entries[place]
+
+
+# Ask the memory for where a key is, or will be.
+cdef inline void fetch(PairMap *table, uint64_t a, uint64_t b) noexcept nogil:
+    if table.entries != NULL:
+        prefetch(&table.entries[_mix(a, b) & table.mask])
 
 
 cdef inline int64_t get(PairMap *table, uint64_t a, uint64_t b) noexcept nogil:

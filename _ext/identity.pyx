@@ -14,7 +14,7 @@ from replay._ext.addresses cimport (
     end_of,
     pages_of,
 )
-from replay._ext.hashing cimport get, put
+from replay._ext.hashing cimport fetch, get, put
 from replay._ext.ops cimport (
     OP_BLOCK_ALLOC,
     OP_BLOCK_FREE,
@@ -79,19 +79,20 @@ cdef enum:
     MANY = 0x10000000000000
     # Order of lowering.KINDS.
     KIND_NONE = -1
-    KIND_ZERO = 0
-    KIND_COLLAPSE = 1
-    KIND_INSERT = 2
-    KIND_SHARED = 3
-    KIND_PRIVATE = 4
-    KIND_ANONYMOUS = 5
-    KIND_LEASE = 6
+    KIND_ZERO, KIND_COLLAPSE, KIND_INSERT, KIND_SHARED, KIND_PRIVATE, KIND_ANONYMOUS
+    KIND_LEASE
+
+
+cdef void expect(State state, const Record *record) noexcept nogil:
+    """Ask the memory for what a later record will look up: writebacks begin and end on folios all over it."""
+    if record.step == WB_START or record.step == WB_END:
+        fetch(&state.folio_of, <uint64_t>record.a, 0)
 
 
 cdef int take(State state, Record *record) except -1 nogil:
     """The next record of the trace."""
-    cdef Task *task = &state.tasks[state.task(record.tid)]
-    cdef int step = record.step
+    cdef Task *task = &state.tasks[state.task(<int32_t>record.tid)]
+    cdef int step = <int>record.step
     if step == DIRTY:
         return _page(state, task, record, OP_DIRTY)
     if step == WB_START:

@@ -1,9 +1,13 @@
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
-from replay._ext.state import State
+@disjoint_base
+class Packer:
+    @property
+    def rows(self) -> int: ...
+    def take(self) -> bytes: ...
 
-def pack(state: State) -> bytes: ...
 def unpack(
     packed: bytes | memoryview,
     seq: NDArray[np.int64],

@@ -11,17 +11,11 @@ from libc.string cimport memset
 
 from replay._ext.memory cimport bytes_between, wrap_add, wrap_shift, wrap_subtract
 from replay._ext.rows cimport Row
-from replay._ext.state cimport State
 
 cdef enum:
-    N_FIELDS = 13
+    MOST_BYTES = 160   # of a packed row: 3, and 10 for each field
     SEQ = 0
     TS = 1
-    MOST_BYTES = 160   # of a packed row: 3, and 10 for each field
-
-
-cdef struct Expected:
-    uint64_t fields[256][N_FIELDS]
 
 
 cdef inline uint8_t *_put(uint8_t *at, uint64_t difference) noexcept nogil:
@@ -35,55 +29,70 @@ cdef inline uint8_t *_put(uint8_t *at, uint64_t difference) noexcept nogil:
     return at + 1
 
 
-cdef inline void _fields(const Row *row, uint64_t *fields) noexcept nogil:
-    """The fields of a row but its operation, as numbers that change little from row to row."""
-    fields[0], fields[1] = <uint64_t>row.seq, <uint64_t>row.ts
-    fields[2], fields[3], fields[4] = <uint64_t>row.index, <uint64_t>row.npages, <uint64_t>row.value
-    fields[5], fields[6] = <uint64_t><int64_t>row.tid, <uint64_t><int64_t>row.file
-    fields[7], fields[8] = <uint64_t><int64_t>row.mr, <uint64_t><int64_t>row.pin
-    fields[9], fields[10] = <uint64_t><int64_t>row.cpu, row.flags
-    fields[11], fields[12] = row.source | <uint64_t>row.confidence << 8, row.touches
+cdef inline uint8_t *_differ(uint8_t *at, uint32_t *differing, uint64_t *last, int field, uint64_t value) noexcept nogil:
+    """The field's difference from what was expected, if there is any."""
+    if value == last[field]:
+        return at
+    differing[0] |= <uint32_t>1 << field
+    at = _put(at, wrap_subtract(value, last[field]))
+    last[field] = value
+    return at
 
 
-def pack(State state not None):
-    """The state's pending rows."""
-    cdef Expected expected
-    cdef uint64_t fields[N_FIELDS]
-    cdef uint64_t *last
-    cdef uint8_t *packed = NULL
-    cdef uint8_t *moved
-    cdef uint8_t *at
-    cdef size_t i, used = 0, capacity = 0
-    cdef uint32_t differing
-    cdef int field
-    memset(&expected, 0, sizeof(Expected))
-    try:
-        with nogil:
-            for i in range(state.rows_used):
-                if capacity - used < MOST_BYTES:
-                    capacity = 2 * capacity + (state.rows_used - i) * 12 + MOST_BYTES
-                    moved = <uint8_t *>realloc(packed, capacity)
-                    if moved == NULL:
-                        with gil:
-                            raise MemoryError
-                    packed = moved
-                _fields(&state.rows[i], fields)
-                last = expected.fields[state.rows[i].op]
-                if i:
-                    last[SEQ], last[TS] = <uint64_t>state.rows[i - 1].seq, <uint64_t>state.rows[i - 1].ts
-                packed[used] = state.rows[i].op
-                at = &packed[used + 3]
-                differing = 0
-                for field in range(N_FIELDS):
-                    if fields[field] != last[field]:
-                        differing |= <uint32_t>1 << field
-                        at = _put(at, wrap_subtract(fields[field], last[field]))
-                        last[field] = fields[field]
-                packed[used + 1], packed[used + 2] = differing & 255, differing >> 8
-                used = <size_t>bytes_between(packed, at)
-        return <bytes>packed[:used] if used else b""
-    finally:
-        free(packed)
+cdef class Packer:
+    """Packs rows as they come, until they are taken as a chunk."""
+
+    def __dealloc__(self):
+        free(self.packed)
+
+    cdef int add(self, const Row *rows, size_t count) except -1 nogil:
+        cdef size_t i
+        for i in range(count):
+            if self.capacity - self.used < MOST_BYTES:
+                self._enlarge()
+            self.used += _pack(&self.expected, &rows[i], self.packed + self.used)
+        self.rows += <int64_t>count
+        return 0
+
+    cdef int _enlarge(self) except -1 nogil:
+        cdef size_t larger = 2 * self.capacity + (1 << 16)
+        cdef uint8_t *moved = <uint8_t *>realloc(self.packed, larger)
+        if moved == NULL:
+            with gil:
+                raise MemoryError
+        self.packed, self.capacity = moved, larger
+        return 0
+
+    def take(self):
+        """The rows added since the last time, packed."""
+        cdef bytes packed = <bytes>self.packed[:self.used] if self.used else b""
+        memset(&self.expected, 0, sizeof(Expected))
+        self.used, self.rows = 0, 0
+        return packed
+
+
+cdef inline size_t _pack(Expected *expected, const Row *row, uint8_t *packed) noexcept nogil:
+    """Write a row; gives its bytes. Fields are numbers that change little from row to row."""
+    cdef uint64_t *last = expected.fields[row.op]
+    cdef uint8_t *at = packed + 3
+    cdef uint32_t differing = 0
+    last[SEQ], last[TS] = expected.seq, expected.ts
+    expected.seq, expected.ts = <uint64_t>row.seq, <uint64_t>row.ts
+    at = _differ(at, &differing, last, 0, <uint64_t>row.seq)
+    at = _differ(at, &differing, last, 1, <uint64_t>row.ts)
+    at = _differ(at, &differing, last, 2, <uint64_t>row.index)
+    at = _differ(at, &differing, last, 3, <uint64_t>row.npages)
+    at = _differ(at, &differing, last, 4, <uint64_t>row.value)
+    at = _differ(at, &differing, last, 5, <uint64_t><int64_t>row.tid)
+    at = _differ(at, &differing, last, 6, <uint64_t><int64_t>row.file)
+    at = _differ(at, &differing, last, 7, <uint64_t><int64_t>row.mr)
+    at = _differ(at, &differing, last, 8, <uint64_t><int64_t>row.pin)
+    at = _differ(at, &differing, last, 9, <uint64_t><int64_t>row.cpu)
+    at = _differ(at, &differing, last, 10, row.flags)
+    at = _differ(at, &differing, last, 11, row.source | <uint64_t>row.confidence << 8)
+    at = _differ(at, &differing, last, 12, row.touches)
+    packed[0], packed[1], packed[2] = row.op, differing & 255, differing >> 8
+    return <size_t>bytes_between(packed, at)
 
 
 cdef struct Cursor:

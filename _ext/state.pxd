@@ -7,22 +7,27 @@ from replay._ext.hashing cimport PairMap
 from replay._ext.rows cimport Patch, Pin, Region, Row
 
 
-# One raw record, in the words that every mapping fills. -1 stands for a field that the record does not have.
+# One raw record: seq, then the words that every mapping fills. -1 stands for a field that the record does not have.
 cdef struct Record:
     int64_t seq
     int64_t ts
+    int64_t cpu
+    int64_t tid
     int64_t dev
     uint64_t ino
+    int64_t name
     int64_t index
     int64_t npages
     int64_t a
     int64_t b
     int64_t c
     int64_t d
-    int32_t name
-    int32_t tid
-    int32_t cpu
-    int32_t step
+    int64_t step
+
+
+cdef inline int64_t *words_in(Record *record) noexcept nogil:
+    """The words, in the order of feed.WORDS."""
+    return &record.ts
 
 
 # An operation under way in a task.
@@ -205,6 +210,7 @@ cdef class State:
     cdef bint afford(self) noexcept nogil
     cdef int32_t add_pin(self) except -1 nogil
     cdef int32_t add_region(self) except -1 nogil
+    cdef void drop_rows(self) noexcept nogil
     cdef int move(self, Task *task, uint64_t ino) noexcept nogil
     cdef int fork(self, int32_t parent, int32_t child) except -1 nogil
     cdef int clone(self, int32_t parent, int32_t child, int64_t flags) except -1 nogil

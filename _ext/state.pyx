@@ -179,7 +179,7 @@ cdef class State:
         row = &self.rows[self.rows_used]
         self.rows_used += 1
         memset(row, 0, sizeof(Row))
-        row.seq, row.ts, row.tid, row.cpu, row.op = record.seq, record.ts, record.tid, <int16_t>record.cpu, op
+        row.seq, row.ts, row.tid, row.cpu, row.op = record.seq, record.ts, <int32_t>record.tid, <int16_t>record.cpu, op
         row.index = row.npages = row.value = -1
         row.file = row.mr = row.pin = -1
         return row
@@ -229,16 +229,15 @@ cdef class State:
         self.regions_used += 1
         return <int32_t>(self.regions_used - 1)
 
-    @property
-    def pending(self):
-        """Rows made since they were last dropped."""
-        return self.rows_used
-
-    def drop_rows(self):
-        """Let go of the pending rows, which have been packed; gives the patches made since the last time, as bytes of struct Patch."""
-        cdef bytearray patches = bytes_of(self.patches, self.patches_used * sizeof(Patch))
+    cdef void drop_rows(self) noexcept nogil:
+        """Let go of the rows made so far."""
         self.rows_taken += <int64_t>self.rows_used
-        self.rows_used = self.patches_used = 0
+        self.rows_used = 0
+
+    def take_patches(self):
+        """The patches made since the last time, as bytes of struct Patch."""
+        cdef bytearray patches = bytes_of(self.patches, self.patches_used * sizeof(Patch))
+        self.patches_used = 0
         return patches
 
     def processes(self):

@@ -7,48 +7,26 @@ from replay._ext.hashing cimport PairMap, bytes_of, get, put, room
 from replay._ext.memory cimport wrap_shift
 from replay._ext.ops cimport OP_CACHE_ADD, OP_PIN
 from replay._ext.rows cimport FLAG_WEAK, Row, told
-from replay._ext.state cimport State
 
 INDEX_END = 1 << 51
 """loff_t ends at 2^63 - 1: no page of a file has a higher number than this (include/linux/fs.h, MAX_LFS_FILESIZE)."""
 
 cdef enum:
-    CHUNK_BITS = 12              # pages per chunk of the bitmap, as a power of two
-    CHUNK_PAGES = 4096           # written out, since Cython checks no overflow in a constant
-    CHUNK_WORDS = 64             # of 64 pages each
     WEAK_SHIFT = 32
 
 cdef int64_t END = INDEX_END
 cdef uint64_t ALL = ~<uint64_t>0
 
 
-cdef struct Chunk:
-    int64_t file
-    int64_t number
-    uint64_t words[CHUNK_WORDS]
-
-
-cdef struct Run:
-    int64_t file
-    int64_t begin
-    int64_t end
-
-
 cdef class PageBits:
     """A set of pages of files: short ranges as a bitmap, long ones as they come."""
 
-    cdef Chunk *chunks
-    cdef size_t used
-    cdef size_t capacity
-    cdef PairMap places
-    cdef Run *ranges
-    cdef size_t ranges_used
-    cdef size_t ranges_capacity
-    cdef int64_t last_at, last_file, last_number
-    cdef uint8_t met[2][256]
-
-    def __cinit__(self):
+    def __cinit__(self, const uint8_t[::1] touching=None):
+        """`touching` says of each of 256 operations whether its range is pages that take part; needed by `touch` only."""
         self.last_at = -1
+        if touching is not None:
+            for op in range(256):
+                self.touching[op] = touching[op]
 
     def __dealloc__(self):
         free(self.chunks)
@@ -62,24 +40,24 @@ cdef class PageBits:
             for i in range(file.shape[0]):
                 self._add(file[i], begin[i], npages[i])
 
-    def touch(self, State state not None, const uint8_t[::1] touching not None):
-        """Put in what the state's pending rows touch, and mark those rows. `touching` says of each operation whether its range is
-        pages that take part; files are file keys, in rows that may be dropped later (FLAG_WEAK) with operation + 1 in their upper half."""
+    cdef int touch(self, Row *rows, size_t count) except -1 nogil:
+        """Put in what rows touch, and mark those rows. Files are file keys, in rows that may be dropped later (FLAG_WEAK) with
+        operation + 1 in their upper half."""
         cdef size_t i
         cdef Row *row
         cdef bint weak
-        with nogil:
-            for i in range(state.rows_used):
-                row = &state.rows[i]
-                weak = row.flags & told(FLAG_WEAK, True) != 0
-                self.met[weak][row.op] = 1
-                if not touching[row.op] or row.file < 0 or row.index < 0 or row.npages <= 0:
-                    continue
-                # A pin call that returned an error holds no page.
-                if row.npages >= END or row.index >= END - row.npages or (row.op == OP_PIN and row.pin < 0):
-                    continue
-                row.touches = 1
-                self._add(row.file | (<int64_t>row.op + 1) << WEAK_SHIFT if weak else row.file, row.index, row.npages)
+        for i in range(count):
+            row = &rows[i]
+            weak = row.flags & told(FLAG_WEAK, True) != 0
+            self.met[weak][row.op] = 1
+            if not self.touching[row.op] or row.file < 0 or row.index < 0 or row.npages <= 0:
+                continue
+            # A pin call that returned an error holds no page.
+            if row.npages >= END or row.index >= END - row.npages or (row.op == OP_PIN and row.pin < 0):
+                continue
+            row.touches = 1
+            self._add(row.file | (<int64_t>row.op + 1) << WEAK_SHIFT if weak else row.file, row.index, row.npages)
+        return 0
 
     def superseded(self):
         """Operations of which both weak rows and others were met."""

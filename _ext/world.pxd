@@ -5,6 +5,8 @@
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from replay._ext.memory cimport prefetch
+
 cdef enum:
     PAGE_BYTES = 4096
     N_BINS = 256           # intervals of the cost series
@@ -409,14 +411,6 @@ cdef inline int64_t bytes_of(const Rows* rows, int64_t row) noexcept nogil:
     if rows.nslots[row] == 0:
         return detail_of(rows, row).bytes
     return more_of(rows, row) if rows.flags[row] & ROW_MORE else <int64_t>rows.nslots[row] * PAGE_BYTES
-
-
-cdef extern from *:
-    """
-    /* GCC takes a function that only prefetches for one without effect, and drops calls of it; the empty statement has one. */
-    static inline void prefetch(const void *address) { __asm__ volatile("" : : "r"(address)); __builtin_prefetch(address); }
-    """
-    void prefetch(const void* address) noexcept nogil
 
 
 cdef inline int32_t born(World* w, int64_t slot) noexcept nogil:

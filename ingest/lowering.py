@@ -1,6 +1,6 @@
 """Lowering: raw batches become canonical events and entities.
 
-Each batch is gathered into words by the declared mappings and goes once, in order, through the compiled pass, which knows
+Each batch becomes words by the declared mappings and goes once, in order, through the compiled pass, which knows
 what every task is doing. Ends of operations, files and slots are settled at the end, when the whole trace is known: the rows
 wait in a spill, and become events chunk by chunk.
 """
@@ -21,13 +21,12 @@ from replay._ext.touched import PageBits
 from replay.ingest.assembly import Assembly, Files
 from replay.ingest.before import settle
 from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, is_op, words
-from replay.ingest.gather import Names, gather
+from replay.ingest.gather import Names, Plan
 from replay.ingest.identity import KEY, SOURCES, Graded, Identities, resolve
 from replay.ingest.mappings import find
 from replay.ingest.ranges import Ranges
 from replay.ingest.rows import Rows, pointer_name
 from replay.ingest.slots import RUN, SlotMap, number_runs
-from replay.ingest.sources import Mapping
 from replay.ingest.spill import Spill
 
 if TYPE_CHECKING:
@@ -92,9 +91,9 @@ class Lowering:
     folder: Path | None = None
     before: SystemState | None = None
     names: Names = field(default_factory=Names)
-    mappings: dict[EventName, Mapping | None] = field(default_factory=dict)
+    plans: dict[EventName, Plan | None] = field(default_factory=dict)
     counts: dict[EventName, int] = field(default_factory=dict)
-    pages: PageBits = field(default_factory=PageBits)
+    pages: PageBits = field(default_factory=lambda: PageBits(_TOUCHING))
     page_events: list[int] = field(default_factory=lambda: [0, 0])
     waits: list[tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=list)
     spill: Spill = field(init=False)
@@ -109,22 +108,22 @@ class Lowering:
         self.spill = Spill(self.folder)
 
     def add(self, batch: RawBatch) -> None:
-        tables = {}
+        tables = []
         for name, table in batch.tables.items():
-            if name not in self.mappings:
-                self.mappings[name] = find(*name, frozenset(table.schema.names))
+            if name not in self.plans:
+                mapping = find(*name, frozenset(table.schema.names))
+                self.plans[name] = None if mapping is None else Plan.of(mapping, table.schema)
             self.counts[name] = self.counts.get(name, 0) + table.num_rows
-            mapping = self.mappings[name]
-            if mapping is not None and table.num_rows:
-                tables[name] = (mapping, table)
-        if tables:
-            feed(self.state, *gather(tables, self.names))
-            if self.state.pending >= CHUNK_ROWS:
-                self._put_aside()
+            plan = self.plans[name]
+            if plan is not None:
+                tables.append(plan.gather(table, self.names))
+        feed(self.state, self.pages, self.spill.packer, tables)
+        if self.spill.packer.rows >= CHUNK_ROWS:
+            self.spill.take(self.state)
 
     def finish(self) -> Canonical:
         self.state.close()
-        self._put_aside()
+        self.spill.take(self.state)
         info = replace(self.info, tgids=self.state.processes() | self.info.tgids)
         pins, regions, keys, counts = self.state.tables()
         self._count(counts)
@@ -140,17 +139,13 @@ class Lowering:
         def entities() -> dict[str, pa.Table]:
             held = _pins(pin_rows, found, info)
             self._count_pages_and_waits(held)
-            tracepoints = [(*name, count, mapping.op if (mapping := self.mappings[name]) else None) for name, count in self.counts.items()]
+            tracepoints = [(*name, count, plan.mapping.op if (plan := self.plans[name]) else None) for name, count in self.counts.items()]
             return assembly.entities(_regions(region_rows, found, info), held, tracepoints, self.losses)
 
         return Canonical(self._events(graded, assembly), entities, assembly.totals)
 
     def close(self) -> None:
         self.spill.close()
-
-    def _put_aside(self) -> None:
-        self.pages.touch(self.state, _TOUCHING)
-        self.spill.take(self.state)
 
     def _superseded(self) -> NDArray[np.bool_]:
         superseded = np.zeros(256, bool)

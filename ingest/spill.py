@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replay._ext.packing import pack, unpack
+from replay._ext.packing import Packer, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,12 +40,13 @@ class Spill:
     sizes: list[tuple[int, int, int]] = field(default_factory=list)
     held: list[bytes] = field(default_factory=list)
     late: list[NDArray[Any]] = field(default_factory=list)
+    packer: Packer = field(default_factory=Packer)
     file: Any = None
 
     def take(self, state: State) -> None:
-        """Put the state's pending rows aside as one chunk, and behind them the patches that are about them."""
-        count, packed = state.pending, pack(state)
-        patches = np.frombuffer(state.drop_rows(), PATCH)
+        """Put the rows that the packer holds aside as one chunk, and behind them the patches that are about them."""
+        count, packed = self.packer.rows, self.packer.take()
+        patches = np.frombuffer(state.take_patches(), PATCH)
         own = patches["row"] >= self.rows
         chunk = packed + patches[own].tobytes()
         self.sizes.append((count, len(packed), len(chunk) - len(packed)))

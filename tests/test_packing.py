@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from replay._ext.packing import pack, unpack
-from replay._ext.state import State
+from replay._ext.packing import Packer, unpack
 from replay.ingest.losses import Losses
 from replay.ingest.lowering import Lowering
 from replay.ingest.records import TraceInfo
@@ -32,10 +31,10 @@ RECORDS = st.lists(
 )
 
 
-def state_of(records: list[tuple[str, int, dict[str, int]]]) -> State:
+def packer_of(records: list[tuple[str, int, dict[str, int]]]) -> Packer:
     lowering = Lowering(TraceInfo("test.dat", "test", "mono", None, 1), Losses())
     lowering.add(batch([mmap(1, BASE, 4), *registered(1, BASE, 2, 0xFF00), *records, released(1, 0xFF00)]))
-    return lowering.state
+    return lowering.spill.packer
 
 
 def unpacked(packed: bytes, rows: int) -> dict[str, NDArray[Any]]:
@@ -47,8 +46,9 @@ def unpacked(packed: bytes, rows: int) -> dict[str, NDArray[Any]]:
 @given(RECORDS)
 @settings(deadline=None)
 def test_rows_come_back(records: list[tuple[str, int, dict[str, int]]]) -> None:
-    state = state_of(records)
-    columns = unpacked(pack(state), state.pending)
+    packer = packer_of(records)
+    rows = packer.rows
+    columns = unpacked(packer.take(), rows)
     seq = columns["seq"].tolist()
     assert seq == sorted(seq)
     assert columns["ts"].tolist() == [1000 * number for number in seq]
@@ -67,9 +67,10 @@ def test_rows_come_back(records: list[tuple[str, int, dict[str, int]]]) -> None:
 
 
 def test_rows_that_end_too_early_are_an_error() -> None:
-    state = state_of([added(1, 200), dirtied(2, 200)])
-    rows, packed = state.pending, pack(state)
+    packer = packer_of([added(1, 200), dirtied(2, 200)])
+    rows, packed = packer.rows, packer.take()
     for cut in range(len(packed)):
         with pytest.raises(ValueError, match="end too early"):
             unpacked(packed[:cut], rows)
-    assert pack(State({}, frozenset(), 0)) == b""
+    assert packer.rows == 0
+    assert packer.take() == b""
