@@ -7,7 +7,7 @@ the time of the first record that has one. Records of equal time keep the order 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class PerfReader:
     unwalked_bytes: int = 0
     losses: Losses = field(default_factory=Losses)
 
-    def batches(self, progress: Progress | None = None) -> Iterator[RawBatch]:
+    def batches(self, progress: Progress | None = None) -> Generator[RawBatch]:
         self.losses.counts.clear()
         self.losses.totals.clear()
         for counter in ("kernel_lost_events", "kernel_lost_samples"):

@@ -112,14 +112,15 @@ def _read(
 
         info, canonical = read_jsonl(path, stages.reading)
         return info, *_write(folder, canonical, lambda _: stages.end()), ()
+    from replay.ingest.ahead import read_ahead
     from replay.ingest.before import count, informed
     from replay.ingest.lowering import Lowering
 
     reader = _open(kind, path)
     info = reader.info if before is None else informed(reader.info, before)
     with closing(Lowering(info, reader.losses, folder, before)) as lowering:
-        with RawFiles(folder / "raw") as files:
-            for batch in reader.batches(stages.reading):
+        with RawFiles(folder / "raw") as files, closing(read_ahead(reader, stages.reading)) as batches:
+            for batch in batches:
                 files.add(batch)
                 lowering.add(batch)
                 if known():

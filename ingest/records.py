@@ -14,7 +14,7 @@ arrays are strings (up to the first NUL, invalid UTF-8 replaced), other arrays a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -64,4 +64,4 @@ class TraceReader(Protocol):
     @property
     def losses(self) -> Losses: ...
 
-    def batches(self, progress: Progress | None = None) -> Iterator[RawBatch]: ...
+    def batches(self, progress: Progress | None = None) -> Generator[RawBatch]: ...

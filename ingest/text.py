@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,7 @@ class TextReader:
     survey: Survey
     losses: Losses = field(default_factory=Losses)
 
-    def batches(self, progress: Progress | None = None) -> Iterator[RawBatch]:
+    def batches(self, progress: Progress | None = None) -> Generator[RawBatch]:
         self.losses.counts.clear()
         self.losses.totals.clear()
         survey = self.survey

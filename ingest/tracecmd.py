@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class TraceCmdReader:
     data: memoryview
     losses: Losses = field(default_factory=Losses)
 
-    def batches(self, progress: Progress | None = None) -> Iterator[RawBatch]:
+    def batches(self, progress: Progress | None = None) -> Generator[RawBatch]:
         from replay.ingest.merging import Merging
 
         self.losses.counts.clear()

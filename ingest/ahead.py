@@ -1,0 +1,25 @@
+"""Reading of a trace while what was read before is being worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+from replay.ingest.records import Progress, RawBatch, TraceReader
+
+
+def read_ahead(reader: TraceReader, progress: Progress) -> Generator[RawBatch]:
+    """The reader's batches, one of which a thread reads ahead. `progress` is called by the thread that asks for them."""
+    reached = (0, 0)
+
+    def note(done: int, total: int) -> None:
+        nonlocal reached
+        reached = done, total
+
+    with closing(reader.batches(note)) as batches, ThreadPoolExecutor(1, "reader") as pool:
+        following = pool.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, batches, None)
+            progress(*reached)
+            yield batch
