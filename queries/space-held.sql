@@ -12,7 +12,7 @@
 -- Needs block_alloc from ext4:ext4_allocate_blocks: which allocations ask for blocks that are kept busy.
 -- Needs ext4:ext4_unlink_enter: when a file lost its name; without it there is nothing to compare with.
 -- Needs ext4:ext4_evict_inode: when an unlinked file's blocks were freed.
--- Tables: runs costs conflicts series raw_ext4_ext4_unlink_enter raw_ext4_ext4_evict_inode _runs _traces
+-- Tables: runs costs conflicts _series raw_ext4_ext4_unlink_enter raw_ext4_ext4_evict_inode _runs _traces
 --
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
