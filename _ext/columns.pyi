@@ -1,18 +1,25 @@
+from collections.abc import Sequence
+
 import numpy as np
 
 from replay._ext.rowgroups import RowGroups
 
+_Numbers = np.ndarray[tuple[int], np.dtype[np.int32]]
 _Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 FIELD: int
 SEQ: int
 TS: int
-STREAM: int
+CPU: int
+BUFFER: int
 INLINE: int
 DATA_LOC: int
 REL_LOC: int
 
-def scalars(store: RowGroups, group_number: int, jobs: list[tuple[int, int, int, _Bytes]]) -> None: ...
+def column_bytes(rows: int, width: int) -> int: ...
+def scalars(
+    store: RowGroups, group_number: int, jobs: Sequence[tuple[int, int, int]], cpus: _Numbers, buffers: _Numbers, out: _Bytes
+) -> None: ...
 def measure(
     store: RowGroups,
     group_number: int,
@@ -21,7 +28,7 @@ def measure(
     width: int,
     item_bytes: int,
     text: bool,
-    offsets: np.ndarray[tuple[int], np.dtype[np.int32]],
+    offsets: _Numbers,
     valid: _Bytes,
     spent: np.ndarray[tuple[int], np.dtype[np.uint32]],
 ) -> tuple[int, int]: ...
@@ -33,6 +40,6 @@ def copy(
     width: int,
     item_bytes: int,
     text: bool,
-    offsets: np.ndarray[tuple[int], np.dtype[np.int32]],
+    offsets: _Numbers,
     out: _Bytes,
 ) -> bool: ...

@@ -8,13 +8,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy
 
-from replay._ext.memory cimport bytes_between, swap_items, word_32
+from replay._ext.memory cimport bytes_between, prefetch, swap_items, word_32
 from replay._ext.rowgroups cimport Group, Row, RowGroups
 
 FIELD = 0
 SEQ = 1
 TS = 2
-STREAM = 3
+CPU = 3
+BUFFER = 4
 """What a scalar column holds: a field of the payload, or a fact of the row."""
 
 INLINE = 0
@@ -23,13 +24,20 @@ REL_LOC = 2
 """Where the bytes of a variable-length value are: in place (0 bytes: up to the end of the record), or at an offset
 that the field gives, from the start of the record or from the field's own end (kernel include/trace/stages)."""
 
-cdef int BLOCK_ROWS = 1024
+cdef enum:
+    BLOCK_ROWS = 512
+    COLUMN_ALIGNMENT = 64
+    AHEAD = 16         # so many rows before its turn, memory is asked for a record
+
+cdef enum:
+    FIELD_KIND, SEQ_KIND, TS_KIND, CPU_KIND, BUFFER_KIND
 
 
 cdef struct Job:
     int kind
     uint32_t offset
     uint32_t width
+    const int32_t *number_of   # of each stream, where that is what the column holds
     uint8_t *out
 
 
@@ -55,9 +63,9 @@ cdef inline void gather(const Job *job, const Row *rows, int64_t begin, int64_t 
     elif job.kind == TS_KIND:
         for i in range(begin, end):
             out_8[i] = rows[i].ts
-    elif job.kind == STREAM_KIND:
+    elif job.kind != FIELD_KIND:
         for i in range(begin, end):
-            out_4[i] = <uint32_t> rows[i].stream
+            out_4[i] = <uint32_t> job.number_of[rows[i].stream]
     elif job.width == 8:
         for i in range(begin, end):
             memcpy(&out_8[i], rows[i].data + offset, 8)
@@ -72,30 +80,41 @@ cdef inline void gather(const Job *job, const Row *rows, int64_t begin, int64_t 
             out_1[i] = rows[i].data[offset]
 
 
-cdef int FIELD_KIND = 0
-cdef int SEQ_KIND = 1
-cdef int TS_KIND = 2
-cdef int STREAM_KIND = 3
+cdef inline void fetch(const Row *rows, int64_t begin, int64_t end) noexcept nogil:
+    """Ask the memory for records: those of one type lie scattered among the others."""
+    cdef int64_t i
+    for i in range(begin, end):
+        prefetch(rows[i].data)
 
 
-def scalars(RowGroups store not None, int group_number, list jobs not None):
-    """Fill columns of 1, 2, 4 or 8 byte values: each job is (kind, offset, width, out), `out` a buffer of rows * width bytes."""
+def scalars(
+    RowGroups store not None, int group_number, jobs not None, const int32_t[::1] cpus not None, const int32_t[::1] buffers not None,
+    uint8_t[::1] out not None,
+):
+    """Fill columns of 1, 2, 4 or 8 byte values, each job (kind, offset, width) one: they follow each other in `out`, and take
+    `column_bytes` each. `cpus` and `buffers` tell what a stream's number stands for."""
     cdef Group *group = store.group_at(group_number)
     cdef int count = len(jobs), i
-    cdef int64_t begin, end
+    cdef int64_t begin = 0, end, following, used = 0
+    cdef int32_t streams = <int32_t> min(cpus.shape[0], buffers.shape[0])
     cdef Job *plan = <Job *> malloc((count + 1) * sizeof(Job))
-    cdef uint8_t[::1] out
     if plan == NULL:
         raise MemoryError
     try:
         for i in range(count):
-            plan[i].kind, plan[i].offset, plan[i].width, out = jobs[i]
-            check_job(&plan[i], group, out.shape[0])
-            plan[i].out = &out[0] if out.shape[0] > 0 else NULL
+            plan[i].kind, plan[i].offset, plan[i].width = jobs[i]
+            check_job(&plan[i], group, out.shape[0] - used)
+            plan[i].number_of = NULL
+            if streams > 0:
+                plan[i].number_of = &cpus[0] if plan[i].kind == CPU_KIND else &buffers[0]
+            plan[i].out = &out[used] if group.count > 0 else NULL
+            used += column_bytes(group.count, plan[i].width)
         with nogil:
-            begin = 0
             while begin < group.count:
-                end = begin + BLOCK_ROWS if group.count - begin > BLOCK_ROWS else group.count
+                end = min(begin + BLOCK_ROWS, group.count)
+                following = min(end + BLOCK_ROWS, group.count)
+                fetch(group.rows, end, following)
+                check_streams(group.rows, begin, end, streams)
                 for i in range(count):
                     gather(&plan[i], group.rows, begin, end)
                     if store.big_endian and plan[i].kind == FIELD_KIND:
@@ -105,15 +124,31 @@ def scalars(RowGroups store not None, int group_number, list jobs not None):
         free(plan)
 
 
-cdef int check_job(const Job *job, const Group *group, int64_t out_bytes) except -1:
-    if job.width not in (1, 2, 4, 8) or job.kind < 0 or job.kind > STREAM_KIND:
+cpdef int64_t column_bytes(int64_t rows, uint32_t width) noexcept nogil:
+    """The room that `scalars` needs for a column, which begins where Arrow likes it to."""
+    return (rows * width + COLUMN_ALIGNMENT - 1) // COLUMN_ALIGNMENT * COLUMN_ALIGNMENT
+
+
+cdef int check_job(const Job *job, const Group *group, int64_t room) except -1:
+    if job.width not in (1, 2, 4, 8) or job.kind < 0 or job.kind > BUFFER_KIND:
         raise ValueError("not a scalar column")
-    if job.kind != FIELD_KIND and job.width != (4 if job.kind == STREAM_KIND else 8):
+    if job.kind != FIELD_KIND and job.width != (8 if job.kind < CPU_KIND else 4):
         raise ValueError("a column of another width")
     if job.kind == FIELD_KIND and (job.offset > group.need_bytes or group.need_bytes - job.offset < job.width):
         raise ValueError("a field outside of the record")
-    if out_bytes // job.width < group.count:
+    if room < column_bytes(group.count, job.width):
         raise ValueError("too small a buffer")
+    return 0
+
+
+cdef int check_streams(const Row *rows, int64_t begin, int64_t end, int32_t streams) except -1 nogil:
+    cdef int64_t i
+    cdef uint32_t highest = 0
+    for i in range(begin, end):
+        highest = max(highest, <uint32_t> rows[i].stream)
+    if highest >= <uint32_t> streams:
+        with gil:
+            raise ValueError("a stream without a number")
     return 0
 
 
@@ -175,6 +210,8 @@ def measure(
     offsets[0] = 0
     with nogil:
         for i in range(group.count):
+            if i + AHEAD < group.count:
+                prefetch(group.rows[i + AHEAD].data + span.offset)
             valid[i] = locate(&span, &group.rows[i], &start, &size) and size <= group.rows[i].bytes - spent[i]
             if valid[i]:
                 spent[i] += size
@@ -204,6 +241,8 @@ def copy(
         raise ValueError("buffers of another length than the rows")
     with nogil:
         for i in range(group.count):
+            if i + AHEAD < group.count:
+                prefetch(group.rows[i + AHEAD].data + span.offset)
             begin = <int64_t> offsets[i] * item_bytes
             wanted = (<int64_t> offsets[i + 1] - offsets[i]) * item_bytes
             if wanted <= 0 or not locate(&span, &group.rows[i], &start, &size):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ _INTEGERS = {
 }
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 Words = np.ndarray[tuple[int], np.dtype[np.uint32]]
+_OWN_JOBS = ((columns.SEQ, 0, 8), (columns.TS, 0, 8), (columns.CPU, 0, 4), (columns.BUFFER, 0, 4))
 _BUFFER_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -55,28 +57,25 @@ class RawTable:
     schema: pa.Schema
 
     def batch(self, store: RowGroups, rows: int, streams: StreamNames, losses: Losses) -> pa.RecordBatch:
-        seq, ts, stream = (np.empty(rows * width, np.uint8) for width in (8, 8, 4))
-        own = [(columns.SEQ, 0, 8, seq), (columns.TS, 0, 8, ts), (columns.STREAM, 0, 4, stream)]
-        arrays = []
-        types = iter(self.schema.types[len(OWN_COLUMNS) :])
+        arrays: list[pa.Array] = []
+        types = iter(self.schema.types)
         for number, part in enumerate(self.parts):
-            filled: dict[str, Bytes] = {}
-            jobs = [] if number else own
-            for field in part.fields:
-                if field.scalar:
-                    filled[field.name] = np.empty(rows * field.bytes, np.uint8)
-                    jobs.append((columns.FIELD, field.offset, field.bytes, filled[field.name]))
-            columns.scalars(store, part.group, jobs)
-            spent = np.zeros(rows, np.uint32)
+            jobs = [] if number else list(_OWN_JOBS)
+            jobs += [(columns.FIELD, field.offset, field.bytes) for field in part.fields if field.scalar]
+            numbers = _numbers(store, part.group, jobs, rows, streams)
+            if number == 0:
+                arrays += [pa.Array.from_buffers(next(types), rows, [None, next(numbers)]) for _ in ("seq", "ts", "cpu")]
+                arrays.append(pa.DictionaryArray.from_buffers(next(types), rows, [None, next(numbers)], streams.buffer_names))
+            spent: Words | None = None
             for field in part.fields:
                 kind = next(types)
                 if not field.scalar:
+                    spent = np.zeros(rows, np.uint32) if spent is None else spent
                     arrays.append(_values(store, part.group, field, kind, rows, spent, losses))
                 elif field.boolean:
-                    arrays.append(pa.array(filled[field.name] != 0))
+                    arrays.append(pa.array(np.frombuffer(next(numbers), np.uint8) != 0))
                 else:
-                    arrays.append(_array(kind, rows, filled[field.name]))
-        arrays = [_array(pa.int64(), rows, seq), _array(pa.int64(), rows, ts), *_stream_columns(stream, streams), *arrays]
+                    arrays.append(pa.Array.from_buffers(kind, rows, [None, next(numbers)]))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
@@ -122,10 +121,14 @@ def _array(kind: pa.DataType, rows: int, data: Bytes) -> pa.Array:
     return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(data)])
 
 
-def _stream_columns(stream: Bytes, streams: StreamNames) -> list[pa.Array]:
-    numbers = stream.view(np.int32)
-    buffers = pa.array(streams.buffers[numbers])
-    return [pa.array(streams.cpus[numbers]), pa.DictionaryArray.from_arrays(buffers, streams.buffer_names)]
+def _numbers(store: RowGroups, group: int, jobs: Sequence[tuple[int, int, int]], rows: int, streams: StreamNames) -> Iterator[pa.Buffer]:
+    """Columns of scalar values, in memory that they share: most tables of a batch have few rows, and each column its overhead."""
+    ends = list(accumulate((columns.column_bytes(rows, width) for _, _, width in jobs), initial=0))
+    filled = np.empty(ends[-1], np.uint8)
+    columns.scalars(store, group, jobs, streams.cpus, streams.buffers, filled)
+    data = pa.py_buffer(filled)
+    for begin, (_, _, width) in zip(ends, jobs, strict=False):
+        yield data.slice(begin, rows * width)
 
 
 def _values(store: RowGroups, group: int, field: Field, kind: pa.DataType, rows: int, spent: Words, losses: Losses) -> pa.Array:

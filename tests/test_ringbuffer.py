@@ -13,6 +13,7 @@ from replay._ext import columns
 from replay._ext.ringbuffer import ALL_DONE, BATCH_FULL, RingMerge
 
 EVENT = 1301
+STREAMS = np.arange(100, 113, dtype=np.int32), np.zeros(13, np.int32)
 
 
 def merge_of(*, streams: int = 1, need_bytes: int = 12) -> RingMerge:
@@ -30,14 +31,11 @@ def entry(delta: int, n: int) -> bytes:
 
 
 def taken(merge: RingMerge, rows: int) -> tuple[list[int], list[int], list[int]]:
-    seq, ts, n = np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int32)
-    jobs = [
-        (columns.SEQ, 0, 8, seq.view(np.uint8)),
-        (columns.TS, 0, 8, ts.view(np.uint8)),
-        (columns.FIELD, 8, 4, n.view(np.uint8)),
-    ]
-    columns.scalars(merge.groups, 0, jobs)
-    return seq.tolist(), ts.tolist(), n.tolist()
+    wide = columns.column_bytes(rows, 8)
+    out = np.empty(2 * wide + columns.column_bytes(rows, 4), np.uint8)
+    columns.scalars(merge.groups, 0, [(columns.SEQ, 0, 8), (columns.TS, 0, 8), (columns.FIELD, 8, 4)], *STREAMS, out)
+    seq, ts, n = out[:wide].view(np.int64), out[wide : 2 * wide].view(np.int64), out[2 * wide :].view(np.int32)
+    return seq[:rows].tolist(), ts[:rows].tolist(), n[:rows].tolist()
 
 
 def test_a_batch_ends_when_full_and_the_next_goes_on() -> None:
@@ -117,7 +115,7 @@ def test_numbers_out_of_range_are_refused() -> None:
         lambda: merge.set_type(1 << 16, 0),
         lambda: merge.feed(1, page()),
         lambda: merge.met(-1),
-        lambda: columns.scalars(merge.groups, 1, []),
+        lambda: columns.scalars(merge.groups, 1, [], *STREAMS, np.empty(0, np.uint8)),
     ):
         with pytest.raises(IndexError):
             call()
@@ -133,18 +131,25 @@ def test_columns_that_do_not_fit_are_refused() -> None:
     merge = merge_of()
     merge.feed(0, page(*(entry(1, n) for n in range(3))))
     merge.run(10)
-    room = np.empty(12, np.uint8)
-    columns.scalars(merge.groups, 0, [(columns.FIELD, 8, 4, room)])
-    for job in (
-        (columns.FIELD, 8, 4, room[:11]),
-        (columns.FIELD, 9, 4, room),
-        (columns.FIELD, 0xFFFFFFFF, 4, room),
-        (columns.FIELD, 8, 3, room),
-        (columns.TS, 0, 4, room),
-        (9, 0, 8, room),
+    room = np.empty(64, np.uint8)
+    fits = (columns.FIELD, 8, 4)
+    columns.scalars(merge.groups, 0, [fits], *STREAMS, room)
+    for jobs in (
+        [fits, fits],
+        [(columns.FIELD, 9, 4)],
+        [(columns.FIELD, 0xFFFFFFFF, 4)],
+        [(columns.FIELD, 8, 3)],
+        [(columns.TS, 0, 4)],
+        [(columns.CPU, 0, 8)],
+        [(9, 0, 8)],
     ):
         with pytest.raises(ValueError, match=r"column|field|buffer"):
-            columns.scalars(merge.groups, 0, [job])
+            columns.scalars(merge.groups, 0, jobs, *STREAMS, room)
+    with pytest.raises(ValueError, match="too small"):
+        columns.scalars(merge.groups, 0, [fits], *STREAMS, room[:63])
+    for cpus, buffers in ((np.empty(0, np.int32), STREAMS[1]), (STREAMS[0], np.empty(0, np.int32))):
+        with pytest.raises(ValueError, match="without a number"):
+            columns.scalars(merge.groups, 0, [fits], cpus, buffers, room)
     valid, spent = np.empty(3, np.uint8), np.zeros(3, np.uint32)
     with pytest.raises(ValueError, match="another length"):
         columns.measure(merge.groups, 0, columns.INLINE, 8, 4, 1, True, np.empty(3, np.int32), valid, spent)
