@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     import pyarrow as pa
@@ -15,8 +16,11 @@ ROW_GROUP_ROWS = 1 << 20
 _BATCH_VALUES = 1 << 16
 
 
-def writer_options(schema: pa.Schema) -> dict[str, Any]:
+def writer_options(schema: pa.Schema, growing: Collection[str] | None = None, repeating: Collection[str] = ()) -> dict[str, Any]:
     """Options for a table of this schema.
+
+    `growing` are the columns whose values grow over the file (if not told: perhaps all of 64 bits), `repeating` those of 64 bits that are
+    mostly the same from row to row.
 
     Numbers of 64 bits count upwards or repeat themselves, so that their differences are smaller than what a compressor makes of
     them, and several times cheaper to write and to read. Narrower ones (CPUs, threads, flags) are mostly the same from row to row,
@@ -26,14 +30,15 @@ def writer_options(schema: pa.Schema) -> dict[str, Any]:
     import pyarrow as pa
 
     # A dot in a name could make it the path of another column's inner values.
-    counting = [field.name for field in schema if pa.types.is_integer(field.type) and field.type.bit_width == 64 and "." not in field.name]
+    wide = [field.name for field in schema if pa.types.is_integer(field.type) and field.type.bit_width == 64 and "." not in field.name]
+    counting = [name for name in wide if name not in repeating]
     plain = {*counting, *(field.name for field in schema if pa.types.is_boolean(field.type))}
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)]
     return {
         "compression": {_leaf(field): "none" if field.name in plain else "lz4" for field in schema},
         "column_encoding": dict.fromkeys(counting, "DELTA_BINARY_PACKED"),
         "use_dictionary": texts or False,
-        "write_statistics": counting or False,
+        "write_statistics": [name for name in wide if growing is None or name in growing] or False,
         "write_batch_size": _BATCH_VALUES,
         "version": "2.6",
         "data_page_version": "1.0",
@@ -54,8 +59,10 @@ def write_table(path: Path | IO[bytes], table: pa.Table) -> None:
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
 
 
-def open_writer(path: Path | IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer for tables that arrive in parts; each part becomes a row group."""
+def open_writer(
+    path: Path | IO[bytes], schema: pa.Schema, growing: Collection[str] | None = None, repeating: Collection[str] = ()
+) -> pq.ParquetWriter:
+    """A writer for tables that arrive in parts; each part becomes a row group. What is told of columns is as in `writer_options`."""
     import pyarrow.parquet as pq
 
-    return pq.ParquetWriter(path, schema, **writer_options(schema))
+    return pq.ParquetWriter(path, schema, **writer_options(schema, growing, repeating))
