@@ -18,6 +18,7 @@ WORDS = ("ts", "cpu", "tid", "dev", "ino", "name", "index", "npages", "a", "b", 
 cdef enum:
     N_WORDS = 12
     BLOCK = 128        # records that follow each other in the trace: their structs fit into the first-level cache
+    HELD_ROWS = 4096   # rows that may still change, in the second-level cache
     AHEAD = 12         # so many records before its turn, memory is asked for what a record will need
     NOTHING = -1       # the step of a place whose record has no meaning here
 
@@ -55,12 +56,21 @@ def feed(State state not None, PageBits pages not None, Packer packer not None, 
         with nogil:
             while _gather(plan, count, block):
                 _take(state, block)
-                pages.touch(state.rows, state.rows_used)
-                packer.add(state.rows, state.rows_used)
-                state.drop_rows()
+                if state.rows_used >= HELD_ROWS:
+                    _pass_on(state, pages, packer)
+            _pass_on(state, pages, packer)
     finally:
         free(plan)
         free(block)
+
+
+cdef int _pass_on(State state, PageBits pages, Packer packer) except -1 nogil:
+    """Let go of the rows made so far."""
+    pages.touch(state.rows, state.rows_used)
+    state.settle()
+    packer.add(state.rows, state.rows_used)
+    state.drop_rows()
+    return 0
 
 
 cdef int _plan(Table *table, tuple given) except -1:

@@ -173,6 +173,7 @@ cdef class State:
     cdef int64_t rows_taken
     cdef Patch *patches
     cdef size_t patches_used, patches_capacity
+    cdef size_t patches_settled   # those before them stay
     cdef Pin *pins
     cdef size_t pins_used, pins_capacity
     cdef Region *regions
@@ -210,6 +211,7 @@ cdef class State:
     cdef bint afford(self) noexcept nogil
     cdef int32_t add_pin(self) except -1 nogil
     cdef int32_t add_region(self) except -1 nogil
+    cdef void settle(self) noexcept nogil
     cdef void drop_rows(self) noexcept nogil
     cdef int move(self, Task *task, uint64_t ino) noexcept nogil
     cdef int fork(self, int32_t parent, int32_t child) except -1 nogil

@@ -1,13 +1,13 @@
 """State of the in-order pass over raw records: tasks, files, pins, regions, and the rows made so far."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
 from replay._ext.addresses cimport MAP_ANONYMOUS, MAP_PRIVATE_FILE, MAP_SHARED_FILE, AddressSpaces, Segment
 from replay._ext.hashing cimport bytes_of, get, put, room
 from replay._ext.memory cimport bytes_between
-from replay._ext.rows cimport FLAG_OPEN, PATCH_OPEN, Patch, Pin, Region, Row
+from replay._ext.rows cimport FLAG_OPEN, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES, PATCH_OP, PATCH_OPEN, Patch, Pin, Region, Row
 
 
 cdef enum:
@@ -229,6 +229,29 @@ cdef class State:
         self.regions_used += 1
         return <int32_t>(self.regions_used - 1)
 
+    cdef void settle(self) noexcept nogil:
+        """Write the patches of what a row has a field for into the rows that are still here. Most of them are: a release that other
+        tasks interrupt takes back what it has just made."""
+        cdef size_t i, kept = self.patches_settled
+        cdef Patch *patch
+        cdef Row *row
+        for i in range(self.patches_settled, self.patches_used):
+            patch = &self.patches[i]
+            if patch.row < self.rows_taken or patch.column not in (PATCH_OP, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES):
+                self.patches[kept] = patch[0]
+                kept += 1
+                continue
+            row = &self.rows[patch.row - self.rows_taken]
+            if patch.column == PATCH_OP:
+                row.op = <uint8_t>patch.value
+            elif patch.column == PATCH_FILE:
+                row.file = <int32_t>patch.value
+            elif patch.column == PATCH_INDEX:
+                row.index = patch.value
+            else:
+                row.npages = patch.value
+        self.patches_settled = self.patches_used = kept
+
     cdef void drop_rows(self) noexcept nogil:
         """Let go of the rows made so far."""
         self.rows_taken += <int64_t>self.rows_used
@@ -237,7 +260,7 @@ cdef class State:
     def take_patches(self):
         """The patches made since the last time, as bytes of struct Patch."""
         cdef bytearray patches = bytes_of(self.patches, self.patches_used * sizeof(Patch))
-        self.patches_used = 0
+        self.patches_used = self.patches_settled = 0
         return patches
 
     def processes(self):
