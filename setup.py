@@ -32,8 +32,12 @@ MODULES = (
     "identity",
     "words",
     "touched",
+    "settling",
+    "slotruns",
     "packing",
     "feed",
+    "known",
+    "eventcolumns",
     # the replay, in order of who builds on whom
     "world",
     "history",

@@ -18,7 +18,7 @@ cdef enum:
     FLAG_OPEN
     FLAG_WEAK          # drop the row if the trace has a better source of the same operation
 
-# What a patch sets. The order is that of lowering.PATCHED.
+# What a patch sets.
 cdef enum:
     PATCH_DUR
     PATCH_OPEN

@@ -1,11 +1,11 @@
-"""Which pages are touched, and their places in the numbering: one pass over rows, whatever their order."""
+"""Which pages are touched: one pass over rows, whatever their order."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 
 from replay._ext.hashing cimport PairMap, bytes_of, get, put, room
 from replay._ext.memory cimport wrap_shift
-from replay._ext.ops cimport OP_CACHE_ADD, OP_PIN
+from replay._ext.ops cimport OP_PIN
 from replay._ext.rows cimport FLAG_WEAK, Row, told
 
 INDEX_END = 1 << 51
@@ -142,92 +142,3 @@ cdef Run *_runs(const Chunk *chunk, Run *runs, size_t *used, size_t *capacity) e
             begin = -1
         bit += 1
     return runs
-
-
-cdef class Settling:
-    """Which file a row means, where its key may mean several: those of a group, or the later ones of an inode number that was used
-    again. Groups are numbered by key, and each file of one inode number knows the first; -1 for none."""
-
-    cdef PairMap last
-    cdef const int32_t[::1] group_of_key
-    cdef const int32_t[::1] group_of_file
-    cdef const int32_t[::1] first_of_file
-    cdef const uint8_t[::1] by_device
-    cdef int64_t[::1] latest
-
-    def __init__(
-        self,
-        const int32_t[::1] group_of_key not None,
-        const int32_t[::1] group_of_file not None,
-        const int32_t[::1] first_of_file not None,
-        const uint8_t[::1] by_device not None,
-        int64_t[::1] latest not None,
-    ):
-        """`by_device`: keys that tell their file for good. `latest`: for each file its own number, to be changed as others follow it."""
-        self.group_of_key, self.group_of_file, self.first_of_file = group_of_key, group_of_file, first_of_file
-        self.by_device, self.latest = by_device, latest
-
-    def __dealloc__(self):
-        free(self.last.entries)
-
-    def settle(
-        self,
-        const int32_t[::1] key not None,
-        const uint8_t[::1] op not None,
-        const int64_t[::1] index not None,
-        int64_t[::1] file not None,
-    ):
-        """Decide rows that follow each other, in place. In a group it is the file whose page of this index entered the cache last;
-        of files that followed each other the latest that the trace knew by then."""
-        cdef Py_ssize_t i
-        cdef int64_t group, first
-        with nogil:
-            for i in range(key.shape[0]):
-                if key[i] < 0:
-                    continue
-                group = self.group_of_file[file[i]] if file[i] >= 0 else self.group_of_key[key[i]]
-                if file[i] < 0 and group >= 0:
-                    file[i] = get(&self.last, <uint64_t>group, <uint64_t>index[i])
-                elif op[i] == OP_CACHE_ADD and group >= 0:
-                    put(&self.last, <uint64_t>group, <uint64_t>index[i], file[i])
-                first = self.first_of_file[file[i]] if file[i] >= 0 else -1
-                if first < 0:
-                    continue
-                if file[i] != first:
-                    self.latest[first] = max(self.latest[first], file[i])
-                elif not self.by_device[key[i]]:
-                    file[i] = self.latest[first]
-
-
-def ranks(
-    const int64_t[::1] run_file,
-    const int64_t[::1] run_index,
-    const int64_t[::1] run_npages,
-    const int64_t[::1] run_slot,
-    const int64_t[::1] file,
-    const int64_t[::1] index,
-    int64_t[::1] rank,
-):
-    """For each (file, index): how many pages of the runs, which are in order, lie before it. Neighbours mostly hit the same run."""
-    cdef Py_ssize_t i, low, high, middle, run = 0, count = run_file.shape[0]
-    with nogil:
-        for i in range(file.shape[0]):
-            if not count:
-                rank[i] = 0
-                continue
-            if not (run_file[run] == file[i] and run_index[run] <= index[i] < run_index[run] + run_npages[run]):
-                low, high = 0, count
-                while low < high:
-                    middle = (low + high) // 2
-                    if run_file[middle] < file[i] or (run_file[middle] == file[i] and run_index[middle] <= index[i]):
-                        low = middle + 1
-                    else:
-                        high = middle
-                if low == 0:
-                    rank[i] = 0
-                    continue
-                run = low - 1
-            if run_file[run] == file[i]:
-                rank[i] = run_slot[run] + min(index[i] - run_index[run], run_npages[run])
-            else:
-                rank[i] = run_slot[run] + run_npages[run]

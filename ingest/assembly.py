@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from replay.ingest.losses import Losses
     from replay.ingest.records import TraceInfo
+    from replay.ingest.rows import Part
 
 _DEVICE_INODE = re.compile(r"(\d+):(\d+):(\d+)(?:#\d+)?")
 
@@ -59,7 +60,9 @@ class Assembly:
     def events(self, events: dict[str, Column], ranges: Ranges) -> pa.Table:
         """A table of the next events, and of the ranges that they name."""
         rows = len(events["seq"].data)
-        self.totals.add(events["op"].data, events["ts"].data)
+        if rows:
+            ts = events["ts"].data
+            self.totals.add(np.bincount(events["op"].data).tolist(), int(ts.min()), int(ts.max()))
         slot, nslots = ranges.locate(self.slots)
         events |= {"slot": Column(slot), "nslots": Column(nslots), **self.tasks.add(events)}
         self.file_events += np.bincount(ranges.file[ranges.file >= 0], minlength=len(self.file_events))
@@ -69,6 +72,13 @@ class Assembly:
         events["file"] = Column(events["file"].data, words=self.files.names).compact()
         events["op"] = Column(events["op"].data, words=schema.OPS)
         return table(schema.EVENTS, events, rows)
+
+    def count(self, part: Part) -> None:
+        """Add up what a part of the events came to."""
+        operations, ts_first, ts_last, _, _ = part.columns.totals()
+        self.totals.add(operations, ts_first, ts_last)
+        self.tasks.count(part.threads.events())
+        self.file_events += part.file_events
 
     def entities(
         self, mrs: dict[str, Column], pins: dict[str, Column], tracepoints: Sequence[tuple[str, str, int, str | None]], losses: Losses

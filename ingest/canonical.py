@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -38,37 +38,56 @@ TOUCHING_OPS = frozenset(
 
 @dataclass(slots=True)
 class EventTotals:
-    """What the catalog tells of a trace's events."""
+    """What the catalog tells of a trace's events, and in how many files they are."""
 
+    files: int = 1
     rows: int = 0
     ts_first: int | None = None
     ts_last: int | None = None
     operations: dict[str, int] = field(default_factory=dict)
 
-    def add(self, op: NDArray[Any], ts: NDArray[Any]) -> None:
-        if not len(op):
+    def add(self, operations: Sequence[int], ts_first: int, ts_last: int) -> None:
+        """Count events, so many of each operation, of which one is the first and one the last."""
+        if not any(operations):
             return
-        first, last = int(ts.min()), int(ts.max())
-        self.rows += len(op)
-        self.ts_first = first if self.ts_first is None else min(self.ts_first, first)
-        self.ts_last = last if self.ts_last is None else max(self.ts_last, last)
-        counts = np.bincount(op)
-        for code in np.flatnonzero(counts).tolist():
-            self.operations[schema.OPS[code]] = self.operations.get(schema.OPS[code], 0) + int(counts[code])
+        self.rows += sum(operations)
+        self.ts_first = ts_first if self.ts_first is None else min(self.ts_first, ts_first)
+        self.ts_last = ts_last if self.ts_last is None else max(self.ts_last, ts_last)
+        for op, count in zip(schema.OPS, operations, strict=False):
+            if count:
+                self.operations[op] = self.operations.get(op, 0) + count
+
+
+class Part(Protocol):
+    """Events that follow each other, some at a time. Each part may be made in a thread of its own."""
+
+    def tables(self, *, lasting: bool) -> Iterator[pa.Table]:
+        """Tables that follow each other; unless they are to be `lasting`, each may be overwritten by the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Events that are there already."""
+
+    table: pa.Table
+
+    def tables(self, *, lasting: bool) -> Iterator[pa.Table]:
+        yield self.table
 
 
 @dataclass(frozen=True)
 class Canonical:
-    """The lowered trace: its events, in tables that follow each other, and once they have all been taken the other tables by name."""
+    """The lowered trace: its events, in parts that follow each other, and once they have all been taken the other tables by name."""
 
-    events: Iterator[pa.Table]
+    parts: Sequence[Part]
     entities: Callable[[], dict[str, pa.Table]]
     totals: EventTotals
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
         """Every table of schema.TRACE_TABLES by name, held in memory."""
-        return {"events": pa.concat_tables(self.events), **self.entities()}
+        events = [table for part in self.parts for table in part.tables(lasting=True)]
+        return {"events": pa.concat_tables([schema.EVENTS.arrow_schema().empty_table(), *events]), **self.entities()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replay._ext.touched import Settling
+from replay._ext.settling import Settling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

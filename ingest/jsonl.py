@@ -14,7 +14,7 @@ import numpy as np
 from replay import schema
 from replay.errors import TraceError
 from replay.ingest.assembly import Assembly, Files
-from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, numbers, words
+from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, Whole, numbers, words
 from replay.ingest.losses import Losses
 from replay.ingest.ranges import Ranges
 from replay.ingest.records import TraceInfo
@@ -255,7 +255,8 @@ class _Lowered:
         mrs, pins = self.registrations.tables()
         ranges = Ranges.of_events(events)
         assembly = Assembly(info, Files(list(self.files), dax, [None] * len(self.files)), ranges.slots())
-        return Canonical(iter([assembly.events(events, ranges)]), lambda: assembly.entities(mrs, pins, [], losses), assembly.totals)
+        part = Whole(assembly.events(events, ranges))
+        return Canonical([part], lambda: assembly.entities(mrs, pins, [], losses), assembly.totals)
 
 
 def _joined(parts: list[Column], spoken: list[str] | None) -> Column:

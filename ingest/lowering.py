@@ -8,7 +8,7 @@ wait in a spill, and become events chunk by chunk.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,23 +16,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from replay._ext.feed import feed
+from replay._ext.known import touched
 from replay._ext.state import State
 from replay._ext.touched import PageBits
 from replay.ingest.assembly import Assembly, Files
 from replay.ingest.before import settle
-from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, is_op, words
+from replay.ingest.canonical import TOUCHING_OPS, Canonical, Column, is_op, words
 from replay.ingest.gather import Names, Plan
 from replay.ingest.identity import KEY, SOURCES, Graded, Identities, resolve
 from replay.ingest.mappings import find
-from replay.ingest.ranges import Ranges
-from replay.ingest.rows import Rows, pointer_name
+from replay.ingest.rows import WAIT, Known, Part, divide, pointer_name
 from replay.ingest.slots import RUN, SlotMap, number_runs
 from replay.ingest.spill import Spill
+from replay.ingest.tasks import Tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from replay._ext.settling import Settling
     from replay.ingest.losses import Losses
     from replay.ingest.records import EventName, RawBatch, TraceInfo
     from replay.statefile import SystemState
@@ -55,7 +57,6 @@ REGION = np.dtype(
 # Rows are put aside once there are so many of them; each time becomes a row group of the events table.
 CHUNK_ROWS = 1 << 18
 _TOUCHING = is_op(np.arange(256), *TOUCHING_OPS).view(np.uint8)
-_PAGE_OPS = ("dirty", "wb_start", "wb_end", "wb_wait", "cache_add", "cache_del", "reclaim")
 # Order of the enum in _ext/state.pxd: (what is counted, of how many).
 _COUNTERS = (
     (None, None),
@@ -94,8 +95,6 @@ class Lowering:
     plans: dict[EventName, Plan | None] = field(default_factory=dict)
     counts: dict[EventName, int] = field(default_factory=dict)
     pages: PageBits = field(default_factory=lambda: PageBits(_TOUCHING))
-    page_events: list[int] = field(default_factory=lambda: [0, 0])
-    waits: list[tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=list)
     spill: Spill = field(init=False)
     state: State = field(init=False)
 
@@ -124,25 +123,31 @@ class Lowering:
     def finish(self) -> Canonical:
         self.state.close()
         self.spill.take(self.state)
+        self.spill.finish()
         info = replace(self.info, tgids=self.state.processes() | self.info.tgids)
         pins, regions, keys, counts = self.state.tables()
         self._count(counts)
         pin_rows, region_rows = np.frombuffer(pins, PIN), np.frombuffer(regions, REGION)
         key_rows = settle(np.frombuffer(keys, KEY), np.append(pin_rows["file"], region_rows["file"]), self.before)
         found = resolve(key_rows, list(self.names.codes))
-        graded = Graded.of(found, key_rows["kind"])
         dax = np.zeros(len(found.names), bool)
         dax[sorted(found.dax)] = True
         files = Files(found.names, dax, [found.generations.get(file) for file in range(len(found.names))])
-        assembly = Assembly(info, files, self._slots(graded))
+        known = Known(Graded.of(found, key_rows["kind"]), self._superseded(), found.names, dax, Tasks(info).named())
+        divided = divide(len(self.spill.chunks))
+        slots, settlings = self._slots(known, divided)
+        assembly = Assembly(info, files, slots)
+        parts = [Part.of(self.spill, chunks, known, slots, settling) for chunks, settling in zip(divided, settlings, strict=True)]
 
         def entities() -> dict[str, pa.Table]:
+            for part in parts:
+                assembly.count(part)
             held = _pins(pin_rows, found, info)
-            self._count_pages_and_waits(held)
+            self._count_pages_and_waits(parts, held)
             tracepoints = [(*name, count, plan.mapping.op if (plan := self.plans[name]) else None) for name, count in self.counts.items()]
             return assembly.entities(_regions(region_rows, found, info), held, tracepoints, self.losses)
 
-        return Canonical(self._events(graded, assembly), entities, assembly.totals)
+        return Canonical(parts, entities, assembly.totals)
 
     def close(self) -> None:
         self.spill.close()
@@ -152,39 +157,32 @@ class Lowering:
         superseded[self.pages.superseded()] = True
         return superseded
 
-    def _slots(self, graded: Graded) -> SlotMap:
-        """Slots of all touched pages, by what their file keys turned out to be."""
+    def _slots(self, known: Known, parts: Sequence[range]) -> tuple[SlotMap, list[Settling | None]]:
+        """Slots of all touched pages, by what their file keys turned out to be; and for each part what settles its rows' files, if
+        any key means several."""
+        graded = known.graded
         runs = np.frombuffer(self.pages.runs(), RUN)
         weak_op, key = runs["file"] >> 32, runs["file"] & 0xFFFFFFFF
-        known = (graded.file[key] >= 0) & ~graded.wander[key] & ((weak_op == 0) | ~self._superseded()[weak_op - 1])
-        columns = [graded.file[key[known]], runs["begin"][known], runs["end"][known]]
-        if graded.wander.any():
-            more = np.frombuffer(self._wandering(graded).runs(), RUN)
-            columns = [np.append(column, more[name]) for column, name in zip(columns, RUN.names or (), strict=True)]
-        return number_runs(*columns)
+        sure = (graded.file[key] >= 0) & ~graded.wander[key] & ((weak_op == 0) | ~known.superseded[weak_op - 1])
+        columns = [graded.file[key[sure]], runs["begin"][sure], runs["end"][sure]]
+        if not graded.wander.any():
+            return number_runs(*columns), [None] * len(parts)
+        pages, settlings = self._wandering(known, parts)
+        more = np.frombuffer(pages.runs(), RUN)
+        columns = [np.append(column, more[name]) for column, name in zip(columns, RUN.names or (), strict=True)]
+        return number_runs(*columns), [*settlings]
 
-    def _wandering(self, graded: Graded) -> PageBits:
-        """The pages that rows touch whose file is settled in order."""
-        pages = PageBits()
-        for rows in self._rows(graded):
-            chosen = rows.wandering()
-            pages.add(rows.file[chosen], rows.rows["index"][chosen], rows.rows["npages"][chosen])
-        return pages
-
-    def _rows(self, graded: Graded) -> Iterator[Rows]:
-        settling, superseded = graded.settling(), self._superseded()
-        for chunk, patches in self.spill.chunks():
-            yield Rows(chunk, patches, superseded, graded, settling)
-
-    def _events(self, graded: Graded, assembly: Assembly) -> Iterator[pa.Table]:
-        given = False
-        for rows in self._rows(graded):
-            events = rows.events()
-            self._count_events(events)
-            table = assembly.events(events, Ranges.of_events(events, rows.touching()))
-            if table.num_rows or not given:
-                given = True
-                yield table
+    def _wandering(self, known: Known, parts: Sequence[range]) -> tuple[PageBits, list[Settling]]:
+        """The pages that rows touch whose file is settled in order, and how far that has come where each part begins."""
+        pages, settling, identity = PageBits(), known.graded.settling(), known.identity()
+        begins = []
+        for chunks in parts:
+            begins.append(settling.copied())
+            for number in chunks:
+                packed, patches = self.spill.chunk(number)
+                ranges = np.frombuffer(touched(identity, settling, packed, self.spill.chunks[number].rows, patches), RUN)
+                pages.add(*(np.ascontiguousarray(ranges[name]) for name in RUN.names or ()))
+        return pages, begins
 
     def _count(self, counts: list[int]) -> None:
         for (name, total), count in zip(_COUNTERS, counts, strict=True):
@@ -193,19 +191,14 @@ class Lowering:
                 if total is not None:
                     self.losses.of(name, counts[total])
 
-    def _count_events(self, events: dict[str, Column]) -> None:
-        op, file = events["op"].data, events["file"].data
-        pages = is_op(op, *_PAGE_OPS)
-        self.page_events[0] += int(np.count_nonzero(pages & (file < 0)))
-        self.page_events[1] += int(np.count_nonzero(pages))
-        waits = np.flatnonzero(op == OP_CODE["layout_wait"])
-        self.waits.append((file[waits], events["ts"].data[waits]))
-
-    def _count_pages_and_waits(self, pins: dict[str, Column]) -> None:
+    def _count_pages_and_waits(self, parts: Sequence[Part], pins: dict[str, Column]) -> None:
         """The kernel waits for busy DAX pages only: where no pin of ours explains one, ours are not all."""
-        self.losses.add("events_without_file", self.page_events[0])
-        self.losses.of("events_without_file", self.page_events[1])
-        file, ts = (np.concatenate(parts) for parts in zip(*self.waits, strict=True))
+        for part in parts:
+            *_, page_events, without_file = part.columns.totals()
+            self.losses.add("events_without_file", without_file)
+            self.losses.of("events_without_file", page_events)
+        waits = np.concatenate([np.empty(0, WAIT), *(part.waits() for part in parts)])
+        file, ts = waits["file"], waits["ts"]
         ended = np.where(pins["ts_unpin"].data < 0, np.iinfo(np.int64).max, pins["ts_unpin"].data)
         held = _until(pins["file"].data, pins["ts_pin"].data, file, ts) - _until(pins["file"].data, ended, file, ts)
         if len(ts):

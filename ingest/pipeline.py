@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from replay.errors import TraceError
@@ -18,12 +18,12 @@ from replay.ingest.rawfiles import RawFile, RawFiles
 from replay.ingest.records import Progress, TraceInfo, TraceReader
 from replay.ingest.sniff import sniff
 from replay.statefile import read_state, state_path
-from replay.store import Entry, Stage, Store, content_id, source_name
+from replay.store import Entry, Stage, Store, content_id, file_names, source_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from replay.ingest.canonical import Canonical, EventTotals
+    from replay.ingest.canonical import Canonical, EventTotals, Part
     from replay.statefile import SystemState
 
 # Part of a trace's id: raise it when the same file would give other tables.
@@ -31,6 +31,7 @@ INGEST_VERSION = "4"
 _CHUNK_BYTES = 1 << 20
 # How long a file's hash may hold up the reading that could turn out to be unnecessary.
 _HASH_PATIENCE_SECONDS = 0.2
+_PROGRESS_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +136,42 @@ def _read(
 
 
 def _write(folder: Path, canonical: Canonical, written: Callable[[int], None]) -> tuple[dict[str, pa.Table], EventTotals]:
-    """Write every table. Events are written by a thread while the next ones are made; `written` hears how many there have been."""
-    from replay.parquet import open_writer, write_table
-    from replay.schema import EVENTS
+    """Write every table, first the events, whose parts are made and written side by side; `written` hears how many there have been."""
+    from replay.parquet import write_table
 
-    with open_writer(folder / "events.parquet", EVENTS.arrow_schema()) as writer, ThreadPoolExecutor(1, "events") as pool:
-        writing: deque[Future[None]] = deque()
-        for events in canonical.events:
-            writing.append(pool.submit(writer.write_table, events, row_group_size=max(events.num_rows, 1)))
-            if len(writing) > 1:
-                writing.popleft().result()
-            written(canonical.totals.rows)
-        for future in writing:
-            future.result()
+    canonical.totals.files = len(canonical.parts)
+    _write_events(folder, canonical.parts, written)
     tables = canonical.entities()
     for name, table in tables.items():
         write_table(folder / f"{name}.parquet", table)
     return tables, canonical.totals
+
+
+def _write_events(folder: Path, parts: Sequence[Part], written: Callable[[int], None]) -> None:
+    from replay.parquet import open_writer
+    from replay.schema import EVENTS
+
+    done = [0] * len(parts)
+    stopped = Event()
+
+    def write(number: int, name: str) -> None:
+        with open_writer(folder / name, EVENTS.arrow_schema()) as writer:
+            for events in parts[number].tables(lasting=False):
+                if stopped.is_set():
+                    return
+                writer.write_table(events, row_group_size=max(events.num_rows, 1))
+                done[number] += events.num_rows
+
+    with ThreadPoolExecutor(os.cpu_count() or 1, "events") as pool:
+        writing = {pool.submit(write, number, name) for number, name in enumerate(file_names(EVENTS.name, len(parts)))}
+        try:
+            while writing:
+                ended, writing = wait(writing, _PROGRESS_SECONDS, FIRST_COMPLETED)
+                for future in ended:
+                    future.result()
+                written(sum(done))
+        finally:
+            stopped.set()
 
 
 def _open(kind: str, path: str) -> TraceReader:
@@ -177,6 +197,7 @@ def _commit(stage: Stage, trace: str, info: TraceInfo, tables: Mapping[str, pa.T
             "clock_unit": info.clock_unit,
             "row": {"trace": trace, **_catalog_row(info, tables, totals, raw, losses)},
             "tables": dict(sorted({"events": totals.rows, **{name: table.num_rows for name, table in tables.items()}}.items())),
+            "files": {"events": totals.files},
             "raw": [asdict(table) for table in raw],
             "found": _found(tables, totals, losses),
         }

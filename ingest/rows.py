@@ -1,187 +1,151 @@
-"""A chunk of the in-order pass's rows, with their patches, as columns of the events table."""
+"""Chunks of the in-order pass's rows, with their patches, as tables of events."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
-from replay.ingest.canonical import OP_CODE, Column, looked_up
+from replay import schema
+from replay._ext.eventcolumns import BITMAPS, INTS, LONGS, EventColumns
+from replay._ext.known import Codes, Identity, Threads
 from replay.ingest.identity import SOURCES, Graded, device_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from replay._ext.touched import Settling
+    from replay._ext.settling import Settling
+    from replay.ingest.slots import SlotMap
+    from replay.ingest.spill import Spill
+    from replay.ingest.tasks import NamedThreads
 
-# Orders of the enums in _ext/rows.pxd.
-PATCHED = (
-    "dur",
-    "open",
-    "result",
-    "addr",
-    "owner",
-    "kind",
-    "block",
-    "nblocks",
-    "block_device",
-    "rdma_device",
-    "op",
-    "file",
-    "index",
-    "npages",
-)
-FLAGS = ("write", "longterm", "dirty", "sync", "odp", "busy", "open", "weak")
 # Codes of PATCH_KIND: see the KIND_ constants of _ext/identity.pyx.
 KINDS = (
     *("zero", "collapse", "insert", "shared", "private", "anonymous"),
     *(f"{kind}:{mode}" for kind in ("lease", "delegation", "layout") for mode in ("read", "write", "unlock")),
 )
-# The column that `value` of a row means.
-_VALUE = {
-    "cache_add": "pfn",
-    "cache_del": "pfn",
-    **dict.fromkeys(("remote_write", "remote_read", "mr_reg", "mmap", "munmap"), "bytes"),
-    **dict.fromkeys(("pin", "fork", "migrate"), "result"),
-}
-_NOTHING = 255
+# Structs of _ext/eventcolumns.pxd.
+DEVICE = np.dtype([(name, "i8") for name in ("place", "value", "block")])
+WAIT = np.dtype([(name, "i8") for name in ("file", "ts")])
+# Of the events, each a file: as many as can be made at the same time, and for two processors equal shares.
+MOST_PARTS = 4
+
+_LONG = {name: number for number, name in enumerate(LONGS)}
+_INT = {name: number for number, name in enumerate(INTS)}
+_BITMAP = {name: number for number, name in enumerate(BITMAPS)}
+# Columns whose values lie under the bitmap of another.
+_TRUE = {"dax": "dax"}
+_BITMAP_OF = {"id_confidence": "id_source"}
 
 
-class Rows:
-    """Rows by column. Those that turned out to be no event, or of which there is a better record, are left out.
+class Columns:
+    """Room for the columns of so many events, as _ext/eventcolumns.pyx fills them."""
 
-    `superseded` says of each operation whether the trace has a better source of it than the weak one.
-    """
+    def __init__(self, rows: int) -> None:
+        self.longs = np.empty((len(LONGS), max(rows, 1)), np.int64)
+        self.ints = np.empty((len(INTS), max(rows, 1)), np.int32)
+        self.confidence = np.empty(max(rows, 1))
+        self.bitmaps = np.empty((len(BITMAPS), rows // 32 + 1), np.uint32)
 
-    def __init__(
-        self, rows: dict[str, NDArray[Any]], patches: NDArray[Any], superseded: NDArray[np.bool_], found: Graded, settling: Settling
-    ) -> None:
-        for name in ("op", "file", "index", "npages"):
-            changed = patches[patches["column"] == PATCHED.index(name)]
-            rows[name][changed["row"]] = changed["value"]
-        keep = rows["op"] != _NOTHING
-        if superseded.any():
-            keep &= ~(looked_up(superseded, rows["op"]) & ((rows["flags"] & _bits("weak")[1]) != 0))
-        self.rows, self.patches = rows, patches
-        if not keep.all():
-            kept = np.flatnonzero(keep)
-            self.rows = {name: values.take(kept) for name, values in rows.items()}
-            place = np.searchsorted(kept, patches["row"])
-            known = np.append(kept, -1)[place] == patches["row"]
-            self.patches = patches[known]
-            self.patches["row"] = place[known]
-        self.size = len(self.rows["op"])
-        self.found = found
-        self.file = found.file[self.rows["file"]]
-        if found.wander.any():
-            settling.settle(self.rows["file"], self.rows["op"], self.rows["index"], self.file)
+    def array(self, declared: pa.Field, rows: int, words: Sequence[str] | None) -> pa.Array:
+        """A column as it lies there. `words`: what its codes stand for."""
+        name, type_ = declared.name, declared.type
+        told = _BITMAP.get(_BITMAP_OF.get(name, name))
+        valid = None if told is None else pa.py_buffer(self.bitmaps[told])
+        if pa.types.is_boolean(type_):
+            data = self.bitmaps[_BITMAP[_TRUE.get(name, f"{name} is true")]]
+        elif name in _LONG:
+            data = self.longs[_LONG[name]]
+        elif name in _INT:
+            data = self.ints[_INT[name]]
+        else:
+            data = self.confidence
+        if words is None:
+            return pa.Array.from_buffers(type_, rows, [valid, pa.py_buffer(data)])
+        codes = pa.Array.from_buffers(pa.int32(), rows, [valid, pa.py_buffer(data)])
+        return pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string()))
 
-    def told(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows for which patches tell a column's value, and these; of several for the same row the last."""
-        patches = self.patches[self.patches["column"] == PATCHED.index(name)][::-1]
-        rows, last = np.unique(patches["row"], return_index=True)
-        return rows, patches["value"][last]
 
-    def patched(self, name: str, type_: Any = np.int64) -> Column | None:
-        """A column that only patches fill; None if none does."""
-        rows, told = self.told(name)
-        if not len(rows):
-            return None
-        values, null = np.zeros(self.size, type_), np.ones(self.size, bool)
-        values[rows] = told.view(np.uint64) if type_ is np.uint64 else told
-        null[rows] = False
-        return Column(values, null)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known once the trace has ended: of files by key and number, of operations with better sources, of threads by name."""
 
-    def valued(self, column: str) -> Column | None:
-        """A column that `value` of some operations gives, with patches where it has any."""
-        meant = np.zeros(256, bool)
-        meant[[OP_CODE[op] for op, name in _VALUE.items() if name == column]] = True
-        values = self.rows["value"]
-        null = ~looked_up(meant, self.rows["op"]) | (values < 0)
-        patched = self.patched(column) if column in PATCHED else None
-        if patched is not None and patched.null is not None:
-            return Column(np.where(patched.null, values, patched.data), null & patched.null)
-        return None if null.all() else Column(values, null)
+    graded: Graded
+    superseded: NDArray[np.bool_]
+    names: Sequence[str]
+    dax: NDArray[np.bool_]
+    threads: NamedThreads
 
-    def events(self) -> dict[str, Column]:
-        rows, file = self.rows, self.file
-        index, npages = rows["index"], rows["npages"]
-        opened, dur = self.patched("open"), self.patched("dur")
-        if opened is not None and dur is not None and opened.null is not None and dur.null is not None:
-            dur = Column(dur.data, dur.null | ~opened.null)
-        is_open = np.zeros(len(file), bool) if opened is None or opened.null is None else ~opened.null
-        columns = {
-            **{name: Column(rows[name], rows[name] < 0) for name in ("mr", "pin")},
-            **{name: self.flag(name) for name in FLAGS[:6]},
-            "index": Column(index, index < 0),
-            "npages": Column(npages, npages < 0),
-            "open": Column(is_open),
-            "dur": dur,
-            **{name: self.patched(name, np.uint64) for name in ("addr", "owner")},
-            **{name: self.patched(name) for name in ("block", "nblocks")},
-            "kind": self.kinds(),
-            "device": self.devices(),
-            **{name: self.valued(name) for name in ("pfn", "bytes", "result")},
+    def identity(self) -> Identity:
+        flags = (self.graded.wander, self.superseded, self.dax)
+        return Identity(self.graded.file, self.graded.source, self.graded.confidence, *(flag.view(np.uint8) for flag in flags))
+
+
+def divide(chunks: int) -> list[range]:
+    """The chunks of each part: up to four parts, however many processors there are, so that a trace always gives the same files."""
+    parts = max(1, min(MOST_PARTS, chunks))
+    return [range(chunks * part // parts, chunks * (part + 1) // parts) for part in range(parts)]
+
+
+@dataclass(slots=True)
+class Part:
+    """Chunks that follow each other, and what their events count up to. Parts may be made into tables in threads of their own."""
+
+    spill: Spill
+    chunks: range
+    known: Known
+    columns: EventColumns
+    file_events: NDArray[np.int64]
+    files: Codes
+    comms: Codes
+    threads: Threads
+
+    @classmethod
+    def of(cls, spill: Spill, chunks: range, known: Known, slots: SlotMap, settling: Settling | None) -> Part:
+        files, comms = (Codes(np.full(n, -1, np.int32), np.zeros(n, np.int32)) for n in (len(known.names), len(known.threads.names)))
+        threads = Threads(known.threads.tid, known.threads.tgid, known.threads.name)
+        file_events = np.zeros(len(known.names), np.int64)
+        columns = EventColumns(known.identity(), settling, slots.runs(len(known.names)), threads, files, comms, file_events)
+        return cls(spill, chunks, known, columns, file_events, files, comms, threads)
+
+    def tables(self, *, lasting: bool) -> Iterator[pa.Table]:
+        """The events, a table of each chunk; unless they are to be `lasting`, each is over when the next is asked for."""
+        room = Columns(max((self.spill.chunks[number].rows for number in self.chunks), default=0))
+        for number in self.chunks:
+            if lasting:
+                room = Columns(self.spill.chunks[number].rows)
+            table = self._table(number, room)
+            if table.num_rows:
+                yield table
+
+    def _table(self, number: int, room: Columns) -> pa.Table:
+        packed, patches = self.spill.chunk(number)
+        rows = self.columns.fill(packed, self.spill.chunks[number].rows, patches, room.longs, room.ints, room.confidence, room.bitmaps)
+        words: dict[str, Sequence[str]] = {
+            "op": schema.OPS,
+            "comm": [self.known.threads.names[number] for number in self.comms.forget()],
+            "file": [self.known.names[number] for number in self.files.forget()],
+            "device": self._devices(room.ints[_INT["device"]]),
+            "kind": KINDS,
+            "id_source": SOURCES,
         }
-        always = {**{name: Column(rows[name]) for name in ("seq", "ts", "cpu", "tid", "op")}, "file": Column(file)}
-        return {**always, **self.grades(), **{name: column for name, column in columns.items() if column is not None}}
+        target = schema.EVENTS.arrow_schema()
+        return pa.Table.from_arrays([room.array(column, rows, words.get(column.name)) for column in target], schema=target)
 
-    def touching(self) -> NDArray[np.bool_]:
-        """Rows that touch the pages of a file that is known."""
-        touching: NDArray[np.bool_] = (self.rows["touches"] != 0) & (self.file >= 0)
-        return touching
+    def _devices(self, codes: NDArray[np.int32]) -> list[str]:
+        """Put in the codes of the chunk's devices; gives their names: kernel pointers of RDMA devices, block devices by number."""
+        told = np.frombuffer(self.columns.chunk_devices(), DEVICE)
+        distinct, place = np.unique(told[["block", "value"]], return_inverse=True)
+        codes[told["place"]] = place
+        return [device_name(value) if block else pointer_name(value) for block, value in distinct.tolist()]
 
-    def wandering(self) -> NDArray[np.intp]:
-        """Those of them whose file their key alone does not tell."""
-        return np.flatnonzero(self.touching() & self.found.wander[self.rows["file"]])
-
-    def flag(self, name: str) -> Column | None:
-        known, value = _bits(name)
-        told = (self.rows["flags"] & known) != 0
-        return Column((self.rows["flags"] & value) != 0, ~told) if told.any() else None
-
-    def kinds(self) -> Column:
-        codes = np.full(self.size, -1, np.int32)
-        rows, kinds = self.told("kind")
-        codes[rows] = kinds
-        return Column(codes, words=KINDS)
-
-    def devices(self) -> Column:
-        """Kernel pointers of RDMA devices, and block devices by number."""
-        codes = np.full(self.size, -1, np.int32)
-        names: list[str] = []
-        for column, name in (("rdma_device", pointer_name), ("block_device", device_name)):
-            rows, values = self.told(column)
-            known = values != -1
-            distinct, place = np.unique(values[known], return_inverse=True)
-            codes[rows[known]] = len(names) + place
-            names += [name(int(value)) for value in distinct]
-        return Column(codes, words=names)
-
-    def grades(self) -> dict[str, Column]:
-        """Rows that an event's own identity names take that identity's grade; a file that was decided row by row is less sure."""
-        found, file = self.found, self.file
-        keys, source, confidence = (self.rows[name] for name in ("file", "source", "confidence"))
-        by_key = source == 0
-        source = np.where(by_key, found.source[keys], source)
-        confidence = np.where(by_key, found.confidence[keys], confidence)
-        # The file of a region is that of its pins, which mappings told.
-        region = by_key & ((self.rows["op"] == OP_CODE["mr_reg"]) | (self.rows["op"] == OP_CODE["mr_dereg"]))
-        if region.any():
-            source[region] = np.where(file[region] >= 0, SOURCES.index("mapping"), 0)
-            confidence[region] = np.where(file[region] >= 0, 90, 0)
-        decided = by_key & (file >= 0) & (found.file[keys] < 0)
-        if decided.any():
-            source[decided], confidence[decided] = SOURCES.index("cooccurrence"), 60
-        codes = np.array([-1, *range(1, len(SOURCES))], np.int32)[source]
-        sure = (np.arange(256) / 100)[confidence]
-        return {"id_source": Column(codes, words=SOURCES), "id_confidence": Column(sure, codes < 0)}
+    def waits(self) -> NDArray[Any]:
+        """File and time of each wait for busy pages."""
+        return np.frombuffer(self.columns.layout_waits(), WAIT)
 
 
 def pointer_name(pointer: int) -> str:
     return f"{pointer & (1 << 64) - 1:#x}"
-
-
-def _bits(name: str) -> tuple[int, int]:
-    """The bits of `flags` that say whether a flag is told, and its value."""
-    return 1 << 2 * FLAGS.index(name), 2 << 2 * FLAGS.index(name)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from replay._ext.touched import INDEX_END, PageBits, ranks
+from replay._ext.slotruns import SlotRuns
+from replay._ext.touched import INDEX_END, PageBits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,8 +53,13 @@ class SlotMap:
     def rank(self, file_id: Ints, index: Ints) -> Ints:
         """How many touched pages lie before (file_id, index): for a touched page its slot."""
         rank = np.empty(len(index), np.int64)
-        ranks(self.file_id, self.index, self.npages, self.slot, np.ascontiguousarray(file_id), np.ascontiguousarray(index), rank)
+        self.runs(int(file_id.max(initial=-1)) + 1).ranks(np.ascontiguousarray(file_id), np.ascontiguousarray(index), rank)
         return rank
+
+    def runs(self, files: int) -> SlotRuns:
+        """To ask for slots in the first so many files."""
+        first = np.searchsorted(self.file_id, np.arange(files + 1, dtype=np.int64))
+        return SlotRuns(np.ascontiguousarray(self.index), np.ascontiguousarray(self.npages), np.append(self.slot, self.total), first)
 
 
 def number_slots(file_id: Ints, begin: Ints, npages: Ints) -> SlotMap:

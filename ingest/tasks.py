@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 _KTHREAD = re.compile(r"(kworker|kswapd|jbd2|ksoftirqd|kcompactd|khugepaged|flush-|xfsaild|rcu_|migration/|swapper|<idle>)")
 # Up to this span thread ids are counted in an array rather than sorted.
 _COUNTED = 1 << 20
+# Thread ids have 32 bits.
+_MOST_TIDS = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class NamedThreads:
+    """Threads of which the facts of a trace tell something, by columns: `name` is a number of `names`; -1 for what they do not tell."""
+
+    tid: NDArray[np.int32]
+    tgid: NDArray[np.int32]
+    name: NDArray[np.int32]
+    names: list[str]
 
 
 @dataclass(slots=True)
@@ -36,13 +48,7 @@ class Tasks:
         """Count the threads of some events; process id and name of each event's thread, where the events do not tell them."""
         tids = events["tid"].data
         numbers, place, counts = _distinct(tids)
-        for tid, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-            if tid not in self.events:
-                # Each CPU's idle task; trace files do not name it.
-                idle = "<idle>" if tid == 0 and "comm" not in events else None
-                self.comm[tid] = self.info.cmdlines.get(tid) or idle
-                self.tgid[tid] = self.info.tgids.get(tid, -1)
-            self.events[tid] = self.events.get(tid, 0) + count
+        self.count(dict(zip(numbers.tolist(), counts.tolist(), strict=True)), named="comm" in events)
         self._hear(events)
         columns = {}
         if "comm" not in events:
@@ -52,6 +58,26 @@ class Tasks:
             tgid = np.array([self.tgid[tid] for tid in numbers.tolist()], np.int32)[place]
             columns["tgid"] = Column(tgid, tgid < 0)
         return columns
+
+    def named(self) -> NamedThreads:
+        """Threads whose events take process id and name from the facts of the trace."""
+        known = [tid for tid in {0: None, **self.info.cmdlines, **self.info.tgids} if abs(tid) < _MOST_TIDS]
+        codes: dict[str, int] = {}
+        names = words([self._name(tid) for tid in known], codes)
+        tgid = [self.info.tgids.get(tid, -1) for tid in known]
+        return NamedThreads(np.array(known, np.int32), np.array(tgid, np.int32), names.data, list(codes))
+
+    def count(self, events: Mapping[int, int], *, named: bool = False) -> None:
+        """Count events by thread. `named`: they tell their names themselves."""
+        for tid, count in events.items():
+            if tid not in self.events:
+                self.comm[tid] = (self.info.cmdlines.get(tid) or None) if named else self._name(tid)
+                self.tgid[tid] = self.info.tgids.get(tid, -1)
+            self.events[tid] = self.events.get(tid, 0) + count
+
+    def _name(self, tid: int) -> str | None:
+        """Each CPU's idle task has a name that trace files do not tell."""
+        return self.info.cmdlines.get(tid) or ("<idle>" if tid == 0 else None)
 
     def _hear(self, events: Mapping[str, Column]) -> None:
         """What the events themselves tell of their threads."""

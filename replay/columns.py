@@ -19,7 +19,10 @@ from replay.schema import EVENTS, FILES, MRS, PINS, SLOTS, TASKS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from numpy.typing import NDArray
+
+    from replay.store import Entry
 
 # What the engine reads of each table beside the events.
 NEEDED = {
@@ -45,23 +48,25 @@ class Recorded:
     mrs: int
 
 
-def read_recorded(folder: Path) -> Recorded:
-    """The trace in a store's folder. Its events are read a row group at a time, some of them ahead in threads."""
-    import pyarrow.parquet as pq
-
-    files = {}
-    for name in (EVENTS.name, *NEEDED):
-        path = folder / f"{name}.parquet"
-        try:
-            files[name] = pq.ParquetFile(path, memory_map=True)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"cannot read: {str(error).splitlines()[0]}", where=str(path)) from error
+def read_recorded(entry: Entry) -> Recorded:
+    """A trace of a store. Its events are read a row group at a time, some of them ahead in threads."""
+    files = {name: _opened(entry.table(name)) for name in NEEDED}
+    events = [(path, _opened(path).metadata) for path in entry.files(EVENTS.name)]
+    groups = [(path, group) for path, metadata in events for group in range(metadata.num_row_groups)]
     try:
         tables = {name: files[name].read(list(columns)) for name, columns in NEEDED.items()}
-        events, path = files[EVENTS.name].metadata, folder / f"{EVENTS.name}.parquet"
-        return _build(tables, events.num_rows, lambda rows: read_batches(path, events.num_row_groups, rows.convert))
+        return _build(tables, sum(metadata.num_rows for _, metadata in events), lambda rows: read_batches(groups, rows.convert))
     except (ValueError, KeyError) as error:
-        raise StoreError(f"the trace's tables do not fit together: {error}", where=str(folder), hint="ingest it again") from error
+        raise StoreError(f"the trace's tables do not fit together: {error}", where=str(entry.path), hint="ingest it again") from error
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path, memory_map=True)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read: {str(error).splitlines()[0]}", where=str(path)) from error
 
 
 def load(tables: Mapping[str, pa.Table]) -> Recorded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,19 +40,19 @@ Column = Any  # a numpy array, or one and the bitmap of what is told in it
 Columns = dict[str, Column]
 
 
-def read_batches(path: Path, groups: int, convert: Callable[[pa.RecordBatch], Columns]) -> Iterator[Columns]:
-    """The row groups of a table of events in order, converted in threads, as many ahead as there are CPUs."""
+def read_batches(groups: Sequence[tuple[Path, int]], convert: Callable[[pa.RecordBatch], Columns]) -> Iterator[Columns]:
+    """Row groups of events in order, by file and number, converted in threads, as many ahead as there are CPUs."""
     import pyarrow.parquet as pq
 
-    def one(group: int) -> list[Columns]:
+    def one(path: Path, group: int) -> list[Columns]:
         with pq.ParquetFile(path, memory_map=True) as file:
             return [convert(batch) for batch in file.iter_batches(BATCH_ROWS, [group], list(NEEDED), use_threads=False)]
 
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers, thread_name_prefix="replay-read") as pool:
         ahead: deque[Future[list[Columns]]] = deque()
-        for group in range(groups):
-            ahead.append(pool.submit(one, group))
+        for group in groups:
+            ahead.append(pool.submit(one, *group))
             if len(ahead) > workers:
                 yield from ahead.popleft().result()
         while ahead:

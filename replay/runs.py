@@ -145,7 +145,7 @@ def run_all(
     if progress:
         progress(len(done), total)
     if missing:
-        recorded = read_recorded(trace.path)
+        recorded = read_recorded(trace)
         with ThreadPoolExecutor(jobs or min(len(missing), os.cpu_count() or 1), thread_name_prefix="replay") as pool:
             for summary in pool.map(lambda question: _store(store, question, recorded), missing.values()):
                 done[summary.run] = summary

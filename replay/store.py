@@ -1,7 +1,8 @@
 """The store: a folder of traces and runs, each whole or absent.
 
     <store>/store.json                    format version
-    <store>/traces/trace=<id>/            events.parquet ... raw/<system>.<event>.parquet, trace.parquet, manifest.json
+    <store>/traces/trace=<id>/            events.parquet ... raw/<system>.<event>.parquet, trace.parquet, manifest.json;
+                                          of a long trace events-1.parquet, events-2.parquet ...
     <store>/runs/run=<id>/                conflicts.parquet ... run.parquet, manifest.json
     <store>/.staging/<writer>/            work in progress, invisible to readers
 
@@ -44,6 +45,11 @@ def content_id(kind: Kind, *parts: str | bytes) -> str:
     return SINGULAR[kind][0] + digest.hexdigest()
 
 
+def file_names(table: str, files: int) -> list[str]:
+    """The names of a table's files: one of several has a number, so that nobody takes it for the whole."""
+    return [f"{table}-{number}.parquet" for number in range(1, files + 1)] if files > 1 else [f"{table}.parquet"]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A committed trace or run. `row` is its row of table traces or runs."""
@@ -60,6 +66,10 @@ class Entry:
 
     def table(self, name: str) -> Path:
         return self.path / f"{name}.parquet"
+
+    def files(self, name: str) -> list[Path]:
+        """The files of a table, whose rows follow each other."""
+        return [self.path / file for file in file_names(name, self.manifest.get("files", {}).get(name, 1))]
 
 
 class Stage:

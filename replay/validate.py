@@ -99,7 +99,7 @@ def _measured(session: Session, entry: Entry) -> list[dict[str, Any]]:
     from replay.comparison import Subject
     from replay.measured import measure
 
-    rows = measure(Subject(session, entry, read_recorded(entry.path)))
+    rows = measure(Subject(session, entry, read_recorded(entry)))
     return [{**row, "within": None} for row in rows] if pinned.lossy(entry) else rows
 
 

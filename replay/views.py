@@ -182,8 +182,9 @@ def _members(store: Store | None, table: Table, traces: Sequence[Entry], runs: S
     from_folder = not of_run and table.name != "traces"
     if glob and entries and store:
         kind = "runs/run" if of_run else "traces/trace"
-        return [os.path.join(store.path.absolute(), f"{kind}=*", f"{name}.parquet")], from_folder
-    return [str(entry.table(name).absolute()) for entry in entries], from_folder
+        several = "*" if any(len(entry.files(name)) > 1 for entry in entries) else ""
+        return [os.path.join(store.path.absolute(), f"{kind}=*", f"{name}{several}.parquet")], from_folder
+    return [str(path.absolute()) for entry in entries for path in entry.files(name)], from_folder
 
 
 def _declared_view(table: Table, files: list[str], from_folder: bool) -> View:

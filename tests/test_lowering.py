@@ -323,7 +323,7 @@ def test_weak_sources_step_back_where_a_better_one_exists() -> None:
 
 @pytest.mark.parametrize("chunk_rows", [lowering.CHUNK_ROWS, 1])
 def test_batches_may_be_cut_anywhere(chunk_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And rows be put aside at any time: to memory, or to disk."""
+    """And rows be put aside at any time: to memory, or to disk. Of many chunks the events are made in parts."""
     records = [
         mmap(10, BASE, 16),
         added(10, 0),
@@ -341,10 +341,10 @@ def test_batches_may_be_cut_anywhere(chunk_rows: int, monkeypatch: pytest.Monkey
     whole, _ = lower(records)
     monkeypatch.setattr(lowering, "CHUNK_ROWS", chunk_rows)
     monkeypatch.setattr(spill, "MEMORY_BYTES", 100)
-    for cut in range(1, len(records)):
-        parts, _ = lower(records, cuts=[cut])
+    for cuts in (range(1, len(records)), *([cut] for cut in range(1, len(records)))):
+        parts, _ = lower(records, cuts=cuts)
         for name, table in whole.tables.items():
-            assert parts.tables[name].to_pylist() == table.to_pylist(), (name, cut)
+            assert parts.tables[name].to_pylist() == table.to_pylist(), (name, cuts)
 
 
 def test_tables_follow_the_declared_schemas_even_if_empty() -> None:

@@ -15,9 +15,15 @@ from replay._ext.packing import Packer, unpack
 from replay.ingest.losses import Losses
 from replay.ingest.lowering import Lowering
 from replay.ingest.records import TraceInfo
-from replay.ingest.spill import FIELDS
 from replay.schema import OPS
 
+# Fields of struct Row of _ext/rows.pxd.
+FIELDS = {
+    **dict.fromkeys(("seq", "ts", "index", "npages", "value"), np.int64),
+    **dict.fromkeys(("tid", "file", "mr", "pin", "cpu"), np.int32),
+    "flags": np.uint16,
+    **dict.fromkeys(("op", "source", "confidence", "touches"), np.uint8),
+}
 INDEXES = st.sampled_from([0, 1, 7, 127, 128, (1 << 51) - 1])
 RECORDS = st.lists(
     st.one_of(

@@ -9,14 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from replay.errors import TraceError
-from replay.ingest import pipeline
+from replay.ingest import lowering, pipeline, tracecmd
 from replay.ingest.pipeline import ingest_file
+from replay.runs import run
 from replay.schema import TRACE_TABLES
-from replay.session import Session
+from replay.session import Session, views_script
 from replay.store import Store
 from replay.summary import caveats, ingested
 
@@ -46,6 +49,29 @@ def test_stored_tables_have_the_declared_schemas(store: Store) -> None:
     for entry in store.traces():
         for table in TRACE_TABLES:
             assert pq.read_schema(entry.table(table.name)).remove_metadata() == table.arrow_schema()
+
+
+def test_events_of_a_long_trace_are_in_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which differ in nothing from one, whoever reads them."""
+    store, parted = (Store(tmp_path / name, create=True) for name in ("whole", "parted"))
+    whole = ingest_file(store, str(SAMPLE)).entry
+    assert [path.name for path in whole.files("events")] == ["events.parquet"]
+    monkeypatch.setattr(tracecmd, "BATCH_ROWS", 5000)
+    monkeypatch.setattr(lowering, "CHUNK_ROWS", 1)
+    entry = ingest_file(parted, str(SAMPLE)).entry
+    assert [path.name for path in entry.files("events")] == [f"events-{number}.parquet" for number in (1, 2, 3, 4)]
+    assert entry.row == whole.row
+    assert entry.manifest["found"] == whole.manifest["found"]
+    for table in TRACE_TABLES:
+        ours, theirs = ([pq.read_table(path) for path in one.files(table.name)] for one in (entry, whole))
+        assert pa.concat_tables(ours).unify_dictionaries().to_pylist() == theirs[0].to_pylist(), table.name
+    with Session(parted) as session:
+        assert session.sql("SELECT count(*) AS n FROM events").rows() == [{"n": whole.row["events"]}]
+    ours, theirs = (run(at, whole.id, ["lease"])[0].entry for at in (parted, store))
+    assert pq.read_table(ours.table("conflicts")).equals(pq.read_table(theirs.table("conflicts")))
+    with duckdb.connect() as anywhere:
+        anywhere.execute(views_script(parted))
+        assert anywhere.execute("SELECT count(*) FROM events").fetchall() == [(whole.row["events"],)]
 
 
 def test_raw_tables_hold_every_record_once(store: Store) -> None:

@@ -108,11 +108,11 @@ def test_a_corrupt_trace_is_refused_in_one_line(tmp_path: Path) -> None:
     table = pq.read_table(path)
     pq.write_table(table.set_column(table.column_names.index("slot"), "slot", pa.array([10**9])), path)
     with pytest.raises(StoreError, match=r"do not fit together: .*ingest it again") as raised:
-        read_recorded(entry.path)
+        read_recorded(entry)
     assert "\n" not in str(raised.value)
     path.write_bytes(b"PAR1 nothing of the kind")
     with pytest.raises(StoreError, match=r"pins\.parquet: cannot read"):
-        read_recorded(entry.path)
+        read_recorded(entry)
 
 
 def test_conflicts_are_stored_in_parts_as_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

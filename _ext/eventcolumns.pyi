@@ -1,0 +1,37 @@
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+from replay._ext.known import Codes, Identity, Threads
+from replay._ext.settling import Settling
+from replay._ext.slotruns import SlotRuns
+
+LONGS: tuple[str, ...]
+INTS: tuple[str, ...]
+BITMAPS: tuple[str, ...]
+
+@disjoint_base
+class EventColumns:
+    def __init__(
+        self,
+        identity: Identity,
+        settling: Settling | None,
+        slots: SlotRuns,
+        threads: Threads,
+        files: Codes,
+        comms: Codes,
+        file_events: NDArray[np.int64],
+    ) -> None: ...
+    def fill(
+        self,
+        packed: bytes | memoryview,
+        rows: int,
+        patches: NDArray[np.int64],
+        longs: NDArray[np.int64],
+        ints: NDArray[np.int32],
+        confidence: NDArray[np.float64],
+        bitmaps: NDArray[np.uint32],
+    ) -> int: ...
+    def chunk_devices(self) -> bytearray: ...
+    def layout_waits(self) -> bytearray: ...
+    def totals(self) -> tuple[list[int], int, int, int, int]: ...

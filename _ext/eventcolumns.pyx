@@ -1,0 +1,338 @@
+"""Columns of the events table from packed rows, in one pass over a chunk, once the whole trace is known."""
+
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from replay._ext.bitmaps cimport transpose_32
+from replay._ext.hashing cimport bytes_of, room
+from replay._ext.known cimport Codes, Identity, Threads, changed, file_of, is_event
+from replay._ext.ops cimport (
+    N_OPS,
+    OP_CACHE_ADD,
+    OP_CACHE_DEL,
+    OP_COLLAPSE,
+    OP_DIRTY,
+    OP_FORK,
+    OP_LAYOUT_WAIT,
+    OP_MIGRATE,
+    OP_MMAP,
+    OP_MR_DEREG,
+    OP_MR_REG,
+    OP_MUNMAP,
+    OP_PIN,
+    OP_RECLAIM,
+    OP_REMOTE_READ,
+    OP_REMOTE_WRITE,
+    OP_TRUNCATE,
+    OP_WB_END,
+    OP_WB_START,
+    OP_WB_WAIT,
+)
+from replay._ext.rows cimport (
+    PATCH_ADDR,
+    PATCH_BLOCK,
+    PATCH_BLOCK_DEVICE,
+    PATCH_DUR,
+    PATCH_KIND,
+    PATCH_NBLOCKS,
+    PATCH_OPEN,
+    PATCH_OWNER,
+    PATCH_RDMA_DEVICE,
+    PATCH_RESULT,
+    Row,
+)
+from replay._ext.settling cimport Settling
+from replay._ext.slotruns cimport SlotRuns
+from replay._ext.touched import INDEX_END as _INDEX_END
+from replay._ext.unpacking cimport Unpacking, next_row, start
+
+LONGS = (
+    *("seq", "ts", "index", "npages", "dur", "pin", "mr", "bytes"),
+    *("result", "addr", "owner", "block", "nblocks", "pfn", "slot", "nslots"),
+)
+"""Columns of 64 bits, in the order of the enum."""
+
+INTS = ("cpu", "op", "tid", "tgid", "comm", "file", "device", "kind", "id_source")
+"""Columns of 32 bits; those of words hold codes."""
+
+BITMAPS = (
+    *(name for flag in ("write", "longterm", "dirty", "sync", "odp", "busy") for name in (flag, f"{flag} is true")),
+    *("open is true", "dax", "tgid", "comm", "file", "index", "npages", "dur", "pin", "mr"),
+    *("device", "bytes", "result", "addr", "owner", "kind", "block", "nblocks", "pfn", "id_source"),
+)
+"""Bitmaps: of each column where it has a value, and of truth values where they are true. A file that is DAX is so wherever told."""
+
+# Grades that rows get which their key alone does not grade; sources in the order of the enum in addresses.pxd.
+cdef enum:
+    SOURCE_OF_KEY = 0
+    SOURCE_MAPPING = 2
+    SOURCE_COOCCURRENCE = 6
+    MAPPING_PER_CENT = 90
+    DECIDED_PER_CENT = 60
+
+cdef int64_t END = _INDEX_END
+cdef uint64_t PAGE_OPS = (
+    1 << OP_DIRTY | 1 << OP_WB_START | 1 << OP_WB_END | 1 << OP_WB_WAIT | 1 << OP_CACHE_ADD | 1 << OP_CACHE_DEL | 1 << OP_RECLAIM
+)
+
+
+cdef inline uint32_t _told(int64_t *column, Py_ssize_t place, int64_t value, int bit) noexcept nogil:
+    """Set a value; gives its bit."""
+    column[place] = value
+    return <uint32_t>1 << bit
+
+
+cdef inline uint32_t _known(int64_t *column, Py_ssize_t place, int64_t value, int bit) noexcept nogil:
+    """The same where a negative value is none."""
+    column[place] = value
+    return <uint32_t>(value >= 0) << bit
+
+
+cdef inline bint _ranged(const Row *row) noexcept nogil:
+    """Whether the row is about pages: without a length only operations that concern their file from an index to its end."""
+    if row.npages < 0:
+        return row.op == OP_TRUNCATE or row.op == OP_COLLAPSE or row.op == OP_LAYOUT_WAIT
+    return row.npages > 0 and row.op != OP_MMAP
+
+
+cdef class EventColumns:
+    """The columns of some chunks that follow each other, one chunk at a time, and counts of all of them."""
+
+    def __init__(
+        self,
+        Identity identity not None,
+        Settling settling,
+        SlotRuns slots not None,
+        Threads threads not None,
+        Codes files not None,
+        Codes comms not None,
+        int64_t[::1] file_events not None,
+    ):
+        """`settling`: None where no key means several files. `file_events` is counted up."""
+        self.identity, self.settling, self.slots, self.threads = identity, settling, slots, threads
+        self.files, self.comms, self.file_events = files, comms, file_events
+        self.first_ts, self.last_ts = INT64_MAX, INT64_MIN
+
+    def __dealloc__(self):
+        free(self.devices)
+        free(self.waits)
+
+    def fill(
+        self,
+        const uint8_t[::1] packed not None,
+        Py_ssize_t rows,
+        const int64_t[:, ::1] patches not None,
+        int64_t[:, ::1] longs not None,
+        int32_t[:, ::1] ints not None,
+        double[::1] confidence not None,
+        uint32_t[:, ::1] bitmaps not None,
+    ):
+        """Make the columns of a chunk's rows, of which some are no events; gives how many are. `patches`: row, value, column, by row.
+
+        Where a bitmap tells that there is no value, the column holds anything."""
+        cdef Unpacking source
+        cdef int column
+        self.capacity = confidence.shape[0]
+        if not (longs.shape[0] == N_LONGS and ints.shape[0] == N_INTS and bitmaps.shape[0] == N_BITMAPS):
+            raise ValueError("not the columns of events")
+        if not (self.capacity == longs.shape[1] == ints.shape[1]) or 32 * bitmaps.shape[1] < self.capacity:
+            raise ValueError("columns differ in length")
+        for column in range(N_LONGS):
+            self.longs[column] = &longs[column, 0]
+        for column in range(N_INTS):
+            self.ints[column] = &ints[column, 0]
+        self.confidence, self.bitmaps = &confidence[0], bitmaps
+        self.size, self.devices_used = 0, 0
+        start(&source, packed)
+        with nogil:
+            self._fill(&source, rows, patches)
+        return self.size
+
+    cdef int _fill(self, Unpacking *packed, Py_ssize_t rows, const int64_t[:, ::1] patches) except -1 nogil:
+        cdef Row row
+        cdef Py_ssize_t i, patch = 0
+        for i in range(rows):
+            if self.size >= self.capacity:
+                with gil:
+                    raise ValueError("more events than the columns are long")
+            next_row(packed, &row)
+            self.bits = 0
+            self.rdma_device = self.block_device = -1
+            while patch < patches.shape[0] and patches[patch, 0] == i:
+                if not changed(&row, patches[patch, 2], patches[patch, 1]):
+                    self._tell(patches[patch, 2], patches[patch, 1])
+                patch += 1
+            if is_event(self.identity, &row):
+                self._put(&row)
+        if patch < patches.shape[0]:
+            with gil:
+                raise ValueError("patches that are not in order of rows")
+        if self.size & 31:
+            memset(&self.masks[self.size & 31], 0, (32 - (self.size & 31)) * sizeof(uint32_t))
+            self._flush(self.size >> 5)
+        return 0
+
+    cdef int _tell(self, int64_t column, int64_t value) except -1 nogil:
+        """Take a patch that only the columns show; of several for the same the last counts."""
+        if column == PATCH_DUR:
+            self.bits |= _told(self.longs[L_DUR], self.size, value, B_DUR)
+        elif column == PATCH_OPEN:
+            self.bits |= 1 << B_OPEN
+        elif column == PATCH_RESULT:
+            self.bits |= _told(self.longs[L_RESULT], self.size, value, B_RESULT)
+        elif column == PATCH_ADDR:
+            self.bits |= _told(self.longs[L_ADDR], self.size, value, B_ADDR)
+        elif column == PATCH_OWNER:
+            self.bits |= _told(self.longs[L_OWNER], self.size, value, B_OWNER)
+        elif column == PATCH_BLOCK:
+            self.bits |= _told(self.longs[L_BLOCK], self.size, value, B_BLOCK)
+        elif column == PATCH_NBLOCKS:
+            self.bits |= _told(self.longs[L_NBLOCKS], self.size, value, B_NBLOCKS)
+        elif column == PATCH_KIND:
+            self.ints[I_KIND][self.size] = <int32_t>value
+            self.bits |= 1 << B_KIND
+        elif column == PATCH_RDMA_DEVICE:
+            self.rdma_device = value
+            self.bits |= 1 << B_DEVICE
+        elif column == PATCH_BLOCK_DEVICE:
+            self.block_device = value
+            self.bits |= 1 << B_DEVICE
+        else:
+            with gil:
+                raise ValueError("a patch of no column")
+        return 0
+
+    cdef int _put(self, const Row *row) except -1 nogil:
+        """Make the next event's columns."""
+        cdef Py_ssize_t n = self.size
+        cdef int64_t key = row.file if row.file >= 0 else self.identity.file.shape[0] - 1
+        cdef int64_t file = file_of(self.identity, self.settling, row, key)
+        cdef int64_t thread = self.threads.of(row.tid)
+        cdef uint32_t bits = self.bits | row.flags & ((1 << FLAG_BITS) - 1)
+        if row.op >= N_OPS:
+            with gil:
+                raise ValueError("a row of no operation")
+        self.longs[L_SEQ][n], self.longs[L_TS][n] = row.seq, row.ts
+        self.ints[I_CPU][n], self.ints[I_OP][n], self.ints[I_TID][n] = row.cpu, row.op, row.tid
+        bits |= _known(self.longs[L_INDEX], n, row.index, B_INDEX)
+        bits |= _known(self.longs[L_NPAGES], n, row.npages, B_NPAGES)
+        bits |= _known(self.longs[L_PIN], n, row.pin, B_PIN)
+        bits |= _known(self.longs[L_MR], n, row.mr, B_MR)
+        if row.value >= 0:
+            bits |= self._value(row, bits)
+        if bits & 1 << B_OPEN:
+            bits &= ~(<uint32_t>1 << B_DUR)
+        if bits & 1 << B_DEVICE and not self._keep_device():
+            bits &= ~(<uint32_t>1 << B_DEVICE)
+        if file >= 0:
+            self.ints[I_FILE][n] = self.files.of(file)
+            self.file_events[file] += 1
+            bits |= 1 << B_FILE
+            if self.identity.any_dax and self.identity.dax[file]:
+                bits |= 1 << B_DAX
+        if thread < self.threads.tgid.shape[0]:
+            self.ints[I_TGID][n] = self.threads.tgid[thread]
+            bits |= <uint32_t>(self.threads.tgid[thread] >= 0) << B_TGID
+            if self.threads.comm[thread] >= 0:
+                self.ints[I_COMM][n] = self.comms.of(self.threads.comm[thread])
+                bits |= 1 << B_COMM
+        bits |= self._grade(row, key, file)
+        self._locate(row, file, bits)
+        self._count(row, file)
+        self.masks[n & 31] = bits
+        if n & 31 == 31:
+            self._flush(n >> 5)
+        self.size += 1
+        return 0
+
+    cdef uint32_t _value(self, const Row *row, uint32_t bits) noexcept nogil:
+        """What `value` means depends on the operation. A result that a patch told is a better one."""
+        cdef Py_ssize_t n = self.size
+        if row.op == OP_CACHE_ADD or row.op == OP_CACHE_DEL:
+            return _told(self.longs[L_PFN], n, row.value, B_PFN)
+        if row.op == OP_REMOTE_WRITE or row.op == OP_REMOTE_READ or row.op == OP_MR_REG or row.op == OP_MMAP or row.op == OP_MUNMAP:
+            return _told(self.longs[L_BYTES], n, row.value, B_BYTES)
+        if (row.op == OP_PIN or row.op == OP_FORK or row.op == OP_MIGRATE) and not bits & 1 << B_RESULT:
+            return _told(self.longs[L_RESULT], n, row.value, B_RESULT)
+        return 0
+
+    cdef uint32_t _grade(self, const Row *row, int64_t key, int64_t file) except? 1 nogil:
+        """How the file was found, and how sure that is, in per cent. Rows that their key's identity names have that one's grade."""
+        cdef int source = row.source, sure = row.confidence
+        if source == SOURCE_OF_KEY:
+            source, sure = self.identity.source[key], self.identity.confidence[key]
+            if file >= 0 > self.identity.file[key]:
+                # Decided row by row: less sure.
+                source, sure = SOURCE_COOCCURRENCE, DECIDED_PER_CENT
+            elif row.op == OP_MR_REG or row.op == OP_MR_DEREG:
+                # The file of a region is that of its pins, which mappings told.
+                source, sure = SOURCE_MAPPING if file >= 0 else SOURCE_OF_KEY, MAPPING_PER_CENT if file >= 0 else 0
+        self.ints[I_SOURCE][self.size] = source
+        self.confidence[self.size] = sure / 100.0
+        return <uint32_t>(source != SOURCE_OF_KEY) << B_SOURCE
+
+    cdef int _locate(self, const Row *row, int64_t file, uint32_t bits) except -1 nogil:
+        """Slot and number of slots. A touched range holds all of its pages, another those that something touches: from `index` to the
+        end of the file where the operation has no length."""
+        cdef int64_t slot = -1, count = 0, length
+        if file >= 0 and row.touches:
+            slot, count = self.slots.rank(file, row.index), row.npages
+        elif file >= 0 and 0 <= row.index < END and _ranged(row) and not self._failed_pin(row, bits):
+            length = END - 1 - row.index
+            if row.npages >= 0:
+                length = min(length, row.npages)
+            slot = self.slots.rank(file, row.index)
+            count = self.slots.rank(file, row.index + length) - slot
+            if count <= 0:
+                slot, count = -1, 0
+        self.longs[L_SLOT][self.size], self.longs[L_NSLOTS][self.size] = slot, count
+        return 0
+
+    cdef bint _failed_pin(self, const Row *row, uint32_t bits) noexcept nogil:
+        """A pin call that returned an error holds no page."""
+        return row.op == OP_PIN and bits & 1 << B_RESULT and self.longs[L_RESULT][self.size] < 0
+
+    cdef int _count(self, const Row *row, int64_t file) except -1 nogil:
+        self.operations[row.op] += 1
+        self.first_ts, self.last_ts = min(self.first_ts, row.ts), max(self.last_ts, row.ts)
+        if PAGE_OPS >> row.op & 1:
+            self.page_events += 1
+            self.without_file += file < 0
+        elif row.op == OP_LAYOUT_WAIT:
+            self.waits = <Wait *>room(self.waits, self.waits_used, &self.waits_capacity, sizeof(Wait))
+            self.waits[self.waits_used].file, self.waits[self.waits_used].ts = file, row.ts
+            self.waits_used += 1
+        return 0
+
+    cdef bint _keep_device(self) except -1 nogil:
+        """Put the device that patches told into the list, if it is any: a block device if there is one."""
+        cdef bint block = self.block_device != -1
+        cdef int64_t value = self.block_device if block else self.rdma_device
+        if value == -1:
+            return False
+        self.devices = <Device *>room(self.devices, self.devices_used, &self.devices_capacity, sizeof(Device))
+        self.devices[self.devices_used].place, self.devices[self.devices_used].value = self.size, value
+        self.devices[self.devices_used].block = block
+        self.devices_used += 1
+        return True
+
+    cdef int _flush(self, Py_ssize_t block) except -1 nogil:
+        """Write the bits of 32 rows into the bitmaps."""
+        cdef int bit
+        transpose_32(self.masks)
+        for bit in range(N_BITMAPS):
+            self.bitmaps[bit, block] = self.masks[bit]
+        return 0
+
+    def chunk_devices(self):
+        """The devices of the chunk's events, in order, as bytes of struct Device."""
+        return bytes_of(self.devices, self.devices_used * sizeof(Device))
+
+    def layout_waits(self):
+        """File and time of each wait for busy pages, as bytes of struct Wait."""
+        return bytes_of(self.waits, self.waits_used * sizeof(Wait))
+
+    def totals(self):
+        """Of all chunks: events by operation, the first time and the last, events about pages, and those of them without a file."""
+        return [self.operations[op] for op in range(N_OPS)], self.first_ts, self.last_ts, self.page_events, self.without_file
