@@ -121,3 +121,21 @@ def test_folios_of_several_pages_are_judged_by_their_own_count_of_pins(store: St
         row = validate.validate(store, [entry]).table.to_pylist()[0]
         assert tuple(row[column] for column in ("items", "measured", "predicted", "agree")) == expected
         assert ("left out: 2 of folios of several pages" in row["note"]) == (raw is own)
+
+
+def test_folios_of_unknown_size_are_left_out_where_there_may_be_large_ones(store: Store) -> None:
+    """They were in the cache before the trace; a count of 1024 or more is that of a single page in any case."""
+    iomap = pa.table({"seq": [9], "ts": [0], "cpu": [0], "buffer": [""], "dev": [8 << 20 | 1], "ino": [42]})
+    refs, found = writebacks([14, 1030, 3]), {"conflicts": [conflict(0, 0), conflict(100, 1)]}
+    files = [{"file": FILE, "ino": 42, "file_id": 0}]
+    adds = [{"seq": -1, "ts": 0, "op": "cache_add", "file": FILE, "index": 2, "npages": 1}]
+    probe = {("gup", "folio_start_writeback"): refs}
+    for name, raw, expected in (
+        ("t000000000031", {**probe, ("iomap", "iomap_writepage"): iomap}, (1, 1, 0, 1)),
+        ("t000000000032", probe, (1, 2, 1, 0)),
+    ):
+        entry = add_trace(store, name, tables={"events": [*adds, *events(3)], "files": files}, raw=raw)
+        add_run(store, f"r-{name}", "none", name, tables=found)
+        row = validate.validate(store, [entry]).table.to_pylist()[0]
+        untold = 1 if "left out: 1" in row["note"] else 0
+        assert (row["true_positives"], row["found"], row["false_positives"], untold) == expected
