@@ -27,7 +27,10 @@ _INTEGERS = {
 }
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 Words = np.ndarray[tuple[int], np.dtype[np.uint32]]
-_OWN_JOBS = ((columns.SEQ, 0, 8), (columns.TS, 0, 8), (columns.CPU, 0, 4), (columns.BUFFER, 0, 4))
+Job = tuple[int, int, int]
+"""What columns.scalars takes: kind, offset, width."""
+
+_OWN_JOBS: tuple[Job, ...] = ((columns.SEQ, 0, 8), (columns.TS, 0, 8), (columns.CPU, 0, 4), (columns.BUFFER, 0, 4))
 _BUFFER_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -55,15 +58,15 @@ class RawTable:
     key: EventName
     parts: tuple[Part, ...]
     schema: pa.Schema
+    types: tuple[pa.DataType, ...]
+    jobs: tuple[tuple[Job, ...], ...]
 
     def batch(self, store: RowGroups, rows: int, streams: StreamNames, losses: Losses) -> pa.RecordBatch:
         arrays: list[pa.Array] = []
-        types = iter(self.schema.types)
-        for number, part in enumerate(self.parts):
-            jobs = [] if number else list(_OWN_JOBS)
-            jobs += [(columns.FIELD, field.offset, field.bytes) for field in part.fields if field.scalar]
+        types = iter(self.types)
+        for part, jobs in zip(self.parts, self.jobs, strict=True):
             numbers = _numbers(store, part.group, jobs, rows, streams)
-            if number == 0:
+            if not arrays:
                 arrays += [pa.Array.from_buffers(next(types), rows, [None, next(numbers)]) for _ in ("seq", "ts", "cpu")]
                 arrays.append(pa.DictionaryArray.from_buffers(next(types), rows, [None, next(numbers)], streams.buffer_names))
             spent: Words | None = None
@@ -92,7 +95,10 @@ def raw_table(key: EventName, parts: Sequence[Part]) -> RawTable:
                 name += "_field"
             names.add(name)
             fields.append(pa.field(name, _field_type(field), nullable=not field.scalar))
-    return RawTable(key, tuple(parts), pa.schema([*(pa.field(name, kind, nullable=False) for name, kind in own), *fields]))
+    schema = pa.schema([*(pa.field(name, kind, nullable=False) for name, kind in own), *fields])
+    jobs = [tuple((columns.FIELD, field.offset, field.bytes) for field in part.fields if field.scalar) for part in parts]
+    jobs[0] = (*_OWN_JOBS, *jobs[0])
+    return RawTable(key, tuple(parts), schema, tuple(schema.types), tuple(jobs))
 
 
 def unique_formats(formats: Sequence[Format]) -> list[Format]:
@@ -121,7 +127,7 @@ def _array(kind: pa.DataType, rows: int, data: Bytes) -> pa.Array:
     return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(data)])
 
 
-def _numbers(store: RowGroups, group: int, jobs: Sequence[tuple[int, int, int]], rows: int, streams: StreamNames) -> Iterator[pa.Buffer]:
+def _numbers(store: RowGroups, group: int, jobs: Sequence[Job], rows: int, streams: StreamNames) -> Iterator[pa.Buffer]:
     """Columns of scalar values, in memory that they share: most tables of a batch have few rows, and each column its overhead."""
     ends = list(accumulate((columns.column_bytes(rows, width) for _, _, width in jobs), initial=0))
     filled = np.empty(ends[-1], np.uint8)
