@@ -7,7 +7,7 @@ from libc.string cimport memset
 from replay._ext.addresses cimport MAP_ANONYMOUS, MAP_PRIVATE_FILE, MAP_SHARED_FILE, AddressSpaces, Segment
 from replay._ext.hashing cimport bytes_of, get, put, room
 from replay._ext.memory cimport bytes_between
-from replay._ext.rows cimport FLAG_OPEN, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES, PATCH_OP, PATCH_OPEN, Patch, Pin, Region, Row
+from replay._ext.rows cimport FLAG_OPEN, OP_NOTHING, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES, PATCH_OP, PATCH_OPEN, Patch, Pin, Region, Row
 
 
 cdef enum:
@@ -235,6 +235,9 @@ cdef class State:
         cdef size_t i, kept = self.patches_settled
         cdef Patch *patch
         cdef Row *row
+        cdef Row blank
+        memset(&blank, 0, sizeof(Row))
+        blank.op = OP_NOTHING
         for i in range(self.patches_settled, self.patches_used):
             patch = &self.patches[i]
             if patch.row < self.rows_taken or patch.column not in (PATCH_OP, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES):
@@ -242,7 +245,10 @@ cdef class State:
                 kept += 1
                 continue
             row = &self.rows[patch.row - self.rows_taken]
-            if patch.column == PATCH_OP:
+            if patch.column == PATCH_OP and patch.value == OP_NOTHING:
+                blank.seq, blank.ts = row.seq, row.ts       # all alike, so that they pack well
+                row[0] = blank
+            elif patch.column == PATCH_OP:
                 row.op = <uint8_t>patch.value
             elif patch.column == PATCH_FILE:
                 row.file = <int32_t>patch.value
