@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay._ext.known cimport Codes, Identity, Threads
+from replay._ext.ops cimport N_OPS
 from replay._ext.rows cimport Row
 from replay._ext.settling cimport Settling
 from replay._ext.slotruns cimport SlotRuns
@@ -90,7 +91,7 @@ cdef class EventColumns:
     cdef int64_t *longs[N_LONGS]
     cdef int32_t *ints[N_INTS]
     cdef double *confidence
-    cdef uint32_t[:, ::1] bitmaps
+    cdef uint32_t *bitmaps[N_BITMAPS]
     cdef uint32_t masks[32]
     cdef Py_ssize_t size, capacity
     # About the row that is being made
@@ -103,17 +104,16 @@ cdef class EventColumns:
     cdef size_t waits_used, waits_capacity
     # Counts of all chunks
     cdef int64_t[::1] file_events
-    cdef int64_t operations[256]
-    cdef int64_t page_events, without_file
-    cdef int64_t first_ts, last_ts
+    cdef int64_t operations[N_OPS]
+    cdef int64_t fileless[N_OPS]
 
     cdef int _fill(self, Unpacking *packed, Py_ssize_t rows, const int64_t[:, ::1] patches) except -1 nogil
     cdef int _tell(self, int64_t column, int64_t value) except -1 nogil
     cdef int _put(self, const Row *row) except -1 nogil
     cdef int _locate(self, const Row *row, int64_t file, uint32_t bits) except -1 nogil
     cdef uint32_t _grade(self, const Row *row, int64_t key, int64_t file) except? 1 nogil
-    cdef int _count(self, const Row *row, int64_t file) except -1 nogil
+    cdef int _wait(self, int64_t file, int64_t ts) except -1 nogil
     cdef bint _keep_device(self) except -1 nogil
-    cdef int _flush(self, Py_ssize_t block) except -1 nogil
+    cdef void _flush(self, Py_ssize_t block) noexcept nogil
     cdef uint32_t _value(self, const Row *row, uint32_t bits) noexcept nogil
     cdef bint _failed_pin(self, const Row *row, uint32_t bits) noexcept nogil

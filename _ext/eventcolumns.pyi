@@ -1,6 +1,7 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import disjoint_base
 
 from replay._ext.known import Codes, Identity, Threads
 from replay._ext.settling import Settling
@@ -10,7 +11,7 @@ LONGS: tuple[str, ...]
 INTS: tuple[str, ...]
 BITMAPS: tuple[str, ...]
 
-@disjoint_base
+@final
 class EventColumns:
     def __init__(
         self,
@@ -34,4 +35,4 @@ class EventColumns:
     ) -> int: ...
     def chunk_devices(self) -> bytearray: ...
     def layout_waits(self) -> bytearray: ...
-    def totals(self) -> tuple[list[int], int, int, int, int]: ...
+    def counts(self) -> tuple[list[int], list[int]]: ...

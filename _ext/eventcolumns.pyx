@@ -1,18 +1,18 @@
 """Columns of the events table from packed rows, in one pass over a chunk, once the whole trace is known."""
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from cython cimport final
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
 from replay._ext.bitmaps cimport transpose_32
 from replay._ext.hashing cimport bytes_of, room
-from replay._ext.known cimport Codes, Identity, Threads, changed, file_of, is_event
+from replay._ext.known cimport Codes, Identity, Threads, changed, code_of, count_thread, file_of, is_event
 from replay._ext.ops cimport (
     N_OPS,
     OP_CACHE_ADD,
     OP_CACHE_DEL,
     OP_COLLAPSE,
-    OP_DIRTY,
     OP_FORK,
     OP_LAYOUT_WAIT,
     OP_MIGRATE,
@@ -21,13 +21,9 @@ from replay._ext.ops cimport (
     OP_MR_REG,
     OP_MUNMAP,
     OP_PIN,
-    OP_RECLAIM,
     OP_REMOTE_READ,
     OP_REMOTE_WRITE,
     OP_TRUNCATE,
-    OP_WB_END,
-    OP_WB_START,
-    OP_WB_WAIT,
 )
 from replay._ext.rows cimport (
     PATCH_ADDR,
@@ -43,7 +39,7 @@ from replay._ext.rows cimport (
     Row,
 )
 from replay._ext.settling cimport Settling
-from replay._ext.slotruns cimport SlotRuns
+from replay._ext.slotruns cimport SlotRuns, rank
 from replay._ext.touched import INDEX_END as _INDEX_END
 from replay._ext.unpacking cimport Unpacking, next_row, start
 
@@ -72,9 +68,6 @@ cdef enum:
     DECIDED_PER_CENT = 60
 
 cdef int64_t END = _INDEX_END
-cdef uint64_t PAGE_OPS = (
-    1 << OP_DIRTY | 1 << OP_WB_START | 1 << OP_WB_END | 1 << OP_WB_WAIT | 1 << OP_CACHE_ADD | 1 << OP_CACHE_DEL | 1 << OP_RECLAIM
-)
 
 
 cdef inline uint32_t _told(int64_t *column, Py_ssize_t place, int64_t value, int bit) noexcept nogil:
@@ -96,6 +89,7 @@ cdef inline bint _ranged(const Row *row) noexcept nogil:
     return row.npages > 0 and row.op != OP_MMAP
 
 
+@final
 cdef class EventColumns:
     """The columns of some chunks that follow each other, one chunk at a time, and counts of all of them."""
 
@@ -112,7 +106,6 @@ cdef class EventColumns:
         """`settling`: None where no key means several files. `file_events` is counted up."""
         self.identity, self.settling, self.slots, self.threads = identity, settling, slots, threads
         self.files, self.comms, self.file_events = files, comms, file_events
-        self.first_ts, self.last_ts = INT64_MAX, INT64_MIN
 
     def __dealloc__(self):
         free(self.devices)
@@ -142,7 +135,9 @@ cdef class EventColumns:
             self.longs[column] = &longs[column, 0]
         for column in range(N_INTS):
             self.ints[column] = &ints[column, 0]
-        self.confidence, self.bitmaps = &confidence[0], bitmaps
+        for column in range(N_BITMAPS):
+            self.bitmaps[column] = &bitmaps[column, 0]
+        self.confidence = &confidence[0]
         self.size, self.devices_used = 0, 0
         start(&source, packed)
         with nogil:
@@ -152,17 +147,20 @@ cdef class EventColumns:
     cdef int _fill(self, Unpacking *packed, Py_ssize_t rows, const int64_t[:, ::1] patches) except -1 nogil:
         cdef Row row
         cdef Py_ssize_t i, patch = 0
+        cdef int64_t patched = patches[0, 0] if patches.shape[0] else -1
         for i in range(rows):
             if self.size >= self.capacity:
                 with gil:
                     raise ValueError("more events than the columns are long")
             next_row(packed, &row)
             self.bits = 0
-            self.rdma_device = self.block_device = -1
-            while patch < patches.shape[0] and patches[patch, 0] == i:
+            if i == patched:
+                self.rdma_device = self.block_device = -1
+            while i == patched:
                 if not changed(&row, patches[patch, 2], patches[patch, 1]):
                     self._tell(patches[patch, 2], patches[patch, 1])
                 patch += 1
+                patched = patches[patch, 0] if patch < patches.shape[0] else -1
             if is_event(self.identity, &row):
                 self._put(&row)
         if patch < patches.shape[0]:
@@ -208,7 +206,7 @@ cdef class EventColumns:
         cdef Py_ssize_t n = self.size
         cdef int64_t key = row.file if row.file >= 0 else self.identity.file.shape[0] - 1
         cdef int64_t file = file_of(self.identity, self.settling, row, key)
-        cdef int64_t thread = self.threads.of(row.tid)
+        cdef int64_t thread = count_thread(self.threads, row.tid)
         cdef uint32_t bits = self.bits | row.flags & ((1 << FLAG_BITS) - 1)
         if row.op >= N_OPS:
             with gil:
@@ -226,7 +224,7 @@ cdef class EventColumns:
         if bits & 1 << B_DEVICE and not self._keep_device():
             bits &= ~(<uint32_t>1 << B_DEVICE)
         if file >= 0:
-            self.ints[I_FILE][n] = self.files.of(file)
+            self.ints[I_FILE][n] = code_of(self.files, file)
             self.file_events[file] += 1
             bits |= 1 << B_FILE
             if self.identity.any_dax and self.identity.dax[file]:
@@ -235,11 +233,14 @@ cdef class EventColumns:
             self.ints[I_TGID][n] = self.threads.tgid[thread]
             bits |= <uint32_t>(self.threads.tgid[thread] >= 0) << B_TGID
             if self.threads.comm[thread] >= 0:
-                self.ints[I_COMM][n] = self.comms.of(self.threads.comm[thread])
+                self.ints[I_COMM][n] = code_of(self.comms, self.threads.comm[thread])
                 bits |= 1 << B_COMM
         bits |= self._grade(row, key, file)
         self._locate(row, file, bits)
-        self._count(row, file)
+        self.operations[row.op] += 1
+        self.fileless[row.op] += file < 0
+        if row.op == OP_LAYOUT_WAIT:
+            self._wait(file, row.ts)
         self.masks[n & 31] = bits
         if n & 31 == 31:
             self._flush(n >> 5)
@@ -277,13 +278,13 @@ cdef class EventColumns:
         end of the file where the operation has no length."""
         cdef int64_t slot = -1, count = 0, length
         if file >= 0 and row.touches:
-            slot, count = self.slots.rank(file, row.index), row.npages
+            slot, count = rank(self.slots, file, row.index), row.npages
         elif file >= 0 and 0 <= row.index < END and _ranged(row) and not self._failed_pin(row, bits):
             length = END - 1 - row.index
             if row.npages >= 0:
                 length = min(length, row.npages)
-            slot = self.slots.rank(file, row.index)
-            count = self.slots.rank(file, row.index + length) - slot
+            slot = rank(self.slots, file, row.index)
+            count = rank(self.slots, file, row.index + length) - slot
             if count <= 0:
                 slot, count = -1, 0
         self.longs[L_SLOT][self.size], self.longs[L_NSLOTS][self.size] = slot, count
@@ -293,16 +294,11 @@ cdef class EventColumns:
         """A pin call that returned an error holds no page."""
         return row.op == OP_PIN and bits & 1 << B_RESULT and self.longs[L_RESULT][self.size] < 0
 
-    cdef int _count(self, const Row *row, int64_t file) except -1 nogil:
-        self.operations[row.op] += 1
-        self.first_ts, self.last_ts = min(self.first_ts, row.ts), max(self.last_ts, row.ts)
-        if PAGE_OPS >> row.op & 1:
-            self.page_events += 1
-            self.without_file += file < 0
-        elif row.op == OP_LAYOUT_WAIT:
-            self.waits = <Wait *>room(self.waits, self.waits_used, &self.waits_capacity, sizeof(Wait))
-            self.waits[self.waits_used].file, self.waits[self.waits_used].ts = file, row.ts
-            self.waits_used += 1
+    cdef int _wait(self, int64_t file, int64_t ts) except -1 nogil:
+        """Put a wait for busy pages into the list."""
+        self.waits = <Wait *>room(self.waits, self.waits_used, &self.waits_capacity, sizeof(Wait))
+        self.waits[self.waits_used].file, self.waits[self.waits_used].ts = file, ts
+        self.waits_used += 1
         return 0
 
     cdef bint _keep_device(self) except -1 nogil:
@@ -317,13 +313,12 @@ cdef class EventColumns:
         self.devices_used += 1
         return True
 
-    cdef int _flush(self, Py_ssize_t block) except -1 nogil:
+    cdef void _flush(self, Py_ssize_t block) noexcept nogil:
         """Write the bits of 32 rows into the bitmaps."""
         cdef int bit
         transpose_32(self.masks)
         for bit in range(N_BITMAPS):
-            self.bitmaps[bit, block] = self.masks[bit]
-        return 0
+            self.bitmaps[bit][block] = self.masks[bit]
 
     def chunk_devices(self):
         """The devices of the chunk's events, in order, as bytes of struct Device."""
@@ -333,6 +328,6 @@ cdef class EventColumns:
         """File and time of each wait for busy pages, as bytes of struct Wait."""
         return bytes_of(self.waits, self.waits_used * sizeof(Wait))
 
-    def totals(self):
-        """Of all chunks: events by operation, the first time and the last, events about pages, and those of them without a file."""
-        return [self.operations[op] for op in range(N_OPS)], self.first_ts, self.last_ts, self.page_events, self.without_file
+    def counts(self):
+        """How many events there have been of each operation, and how many of those without a file."""
+        return [self.operations[op] for op in range(N_OPS)], [self.fileless[op] for op in range(N_OPS)]

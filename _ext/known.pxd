@@ -26,7 +26,12 @@ cdef class Codes:
     cdef int32_t[::1] numbers        # by code
     cdef Py_ssize_t used
 
-    cdef int32_t of(self, int64_t number) except -1 nogil
+    cdef int32_t _add(self, int64_t number) except -1 nogil
+
+
+cdef inline int32_t code_of(Codes codes, int64_t number) except -1 nogil:
+    cdef int32_t code = codes.code[number]
+    return code if code >= 0 else codes._add(number)
 
 
 # Threads, numbered: those that the trace names, then others as they appear.
@@ -39,8 +44,15 @@ cdef class Threads:
     cdef int32_t last_tid
     cdef int64_t last
 
-    cdef int64_t of(self, int32_t tid) except -1 nogil
-    cdef int64_t _add(self, int32_t tid) except -1 nogil
+    cdef int _find(self, int32_t tid) except -1 nogil
+
+
+cdef inline int64_t count_thread(Threads threads, int32_t tid) except -1 nogil:
+    """The number of an event's thread, whose event is counted."""
+    if tid != threads.last_tid or threads.last < 0:
+        threads._find(tid)
+    threads.threads[threads.last].events += 1
+    return threads.last
 
 
 # What is known at the end of a trace of its file keys, with one more entry for no key, and of the files that they mean.

@@ -1,20 +1,21 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import disjoint_base
 
 from replay._ext.settling import Settling
 
-@disjoint_base
+@final
 class Codes:
     def __init__(self, code: NDArray[np.int32], numbers: NDArray[np.int32]) -> None: ...
     def forget(self) -> list[int]: ...
 
-@disjoint_base
+@final
 class Threads:
     def __init__(self, tid: NDArray[np.int32], tgid: NDArray[np.int32], comm: NDArray[np.int32]) -> None: ...
     def events(self) -> dict[int, int]: ...
 
-@disjoint_base
+@final
 class Identity:
     def __init__(
         self,

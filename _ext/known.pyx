@@ -1,5 +1,6 @@
 """What is known of keys, files and threads once a trace has ended, and of rows by it."""
 
+from cython cimport final
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 
@@ -9,15 +10,15 @@ from replay._ext.settling cimport Settling
 from replay._ext.unpacking cimport Unpacking, next_row, start
 
 
+@final
 cdef class Codes:
     def __init__(self, int32_t[::1] code not None, int32_t[::1] numbers not None):
         """`code`: for each number -1. `numbers`: as long."""
         self.code, self.numbers = code, numbers
 
-    cdef int32_t of(self, int64_t number) except -1 nogil:
-        if self.code[number] < 0:
-            self.code[number], self.numbers[self.used] = <int32_t>self.used, <int32_t>number
-            self.used += 1
+    cdef int32_t _add(self, int64_t number) except -1 nogil:
+        self.code[number], self.numbers[self.used] = <int32_t>self.used, <int32_t>number
+        self.used += 1
         return self.code[number]
 
     def forget(self):
@@ -29,6 +30,7 @@ cdef class Codes:
         return appeared
 
 
+@final
 cdef class Threads:
     def __init__(self, const int32_t[::1] tid not None, const int32_t[::1] tgid not None, const int32_t[::1] comm not None):
         """Threads that the trace names, by distinct ids."""
@@ -37,33 +39,30 @@ cdef class Threads:
             raise ValueError("columns of threads differ in length")
         self.tgid, self.comm, self.last = tgid, comm, -1
         for i in range(tid.shape[0]):
-            self._add(tid[i])
+            self._find(tid[i])
 
     def __dealloc__(self):
         free(self.threads)
         free(self.places.entries)
 
-    cdef int64_t of(self, int32_t tid) except -1 nogil:
-        """The number of an event's thread, which counts the event."""
-        if tid != self.last_tid or self.last < 0:
-            self.last, self.last_tid = get(&self.places, <uint64_t>tid, 0), tid
-            if self.last < 0:
-                self.last = self._add(tid)
-        self.threads[self.last].events += 1
-        return self.last
-
-    cdef int64_t _add(self, int32_t tid) except -1 nogil:
+    cdef int _find(self, int32_t tid) except -1 nogil:
+        """Make `last` a thread's number."""
+        self.last, self.last_tid = get(&self.places, <uint64_t>tid, 0), tid
+        if self.last >= 0:
+            return 0
         self.threads = <Thread *>room(self.threads, self.used, &self.capacity, sizeof(Thread))
         self.threads[self.used].tid = tid
         put(&self.places, <uint64_t>tid, 0, <int64_t>self.used)
+        self.last = <int64_t>self.used
         self.used += 1
-        return <int64_t>self.used - 1
+        return 0
 
     def events(self):
         """How many events each thread has that has any."""
         return {self.threads[i].tid: self.threads[i].events for i in range(self.used) if self.threads[i].events}
 
 
+@final
 cdef class Identity:
     def __init__(
         self,
@@ -82,7 +81,13 @@ cdef class Identity:
         self.any_dax = any(dax)
 
 
-def touched(Identity identity not None, Settling settling, const uint8_t[::1] packed not None, Py_ssize_t rows, const int64_t[:, ::1] patches not None):
+def touched(
+    Identity identity not None,
+    Settling settling,
+    const uint8_t[::1] packed not None,
+    Py_ssize_t rows,
+    const int64_t[:, ::1] patches not None,
+):
     """Ranges that those rows touch whose file their key alone does not tell, as bytes of struct Touched. `patches`: row, value, column."""
     cdef Unpacking source
     cdef Row row

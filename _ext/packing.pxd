@@ -1,17 +1,9 @@
 # Rows in few bytes, while they wait for the end of the trace.
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from replay._ext.rows cimport Row
-
-cdef enum:
-    N_FIELDS = 13
-
-
-cdef struct Expected:
-    uint64_t fields[256][N_FIELDS]   # of the last row of each operation
-    uint64_t seq                     # of the last row
-    uint64_t ts
+from replay._ext.unpacking cimport Expected
 
 
 cdef class Packer:

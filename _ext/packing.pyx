@@ -5,15 +5,15 @@ number of seven bits a byte. Expected are the time and seq of the row before, an
 operation: about nine bytes a row instead of 64.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
-from replay._ext.memory cimport bytes_between, wrap_add, wrap_shift, wrap_subtract
+from replay._ext.memory cimport bytes_between, wrap_shift, wrap_subtract
 from replay._ext.rows cimport Row
+from replay._ext.unpacking cimport MOST_BYTES, Expected, Unpacking, next_row, start
 
 cdef enum:
-    MOST_BYTES = 160   # of a packed row: 3, and 10 for each field
     SEQ = 0
     TS = 1
 
@@ -95,84 +95,13 @@ cdef inline size_t _pack(Expected *expected, const Row *row, uint8_t *packed) no
     return <size_t>bytes_between(packed, at)
 
 
-cdef struct Cursor:
-    const uint8_t *at
-    const uint8_t *end
-    bint short               # something was asked for behind the end
-
-
-cdef inline uint32_t _byte(Cursor *cursor) noexcept nogil:
-    cdef uint32_t byte
-    if cursor.at == cursor.end:
-        cursor.short = True
-        return 0
-    byte = cursor.at[0]
-    cursor.at += 1
-    return byte
-
-
-cdef inline uint64_t _number(Cursor *cursor) noexcept nogil:
-    cdef uint32_t byte = _byte(cursor)
-    cdef uint64_t left = byte & 127
-    cdef int shift = 7
-    while byte & 128 and shift < 64:
-        byte = _byte(cursor)
-        left |= wrap_shift(byte & 127, shift)
-        shift += 7
-    return (left >> 1) ^ (~<uint64_t>0 if left & 1 else 0)
-
-
-def unpack(
-    const uint8_t[::1] packed not None,
-    int64_t[::1] seq not None,
-    int64_t[::1] ts not None,
-    int64_t[::1] index not None,
-    int64_t[::1] npages not None,
-    int64_t[::1] value not None,
-    int32_t[::1] tid not None,
-    int32_t[::1] file not None,
-    int32_t[::1] mr not None,
-    int32_t[::1] pin not None,
-    int32_t[::1] cpu not None,
-    uint16_t[::1] flags not None,
-    uint8_t[::1] op not None,
-    uint8_t[::1] source not None,
-    uint8_t[::1] confidence not None,
-    uint8_t[::1] touches not None,
-):
-    """Fill columns with the rows that were packed, as many as the columns are long."""
-    cdef Expected expected
-    cdef Cursor cursor
-    cdef uint64_t *last
-    cdef uint64_t before_seq = 0, before_ts = 0
-    cdef uint32_t differing
+def unpack(const uint8_t[::1] packed not None, Py_ssize_t count):
+    """So many rows that were packed, as bytes of struct Row."""
+    cdef Unpacking source
     cdef Py_ssize_t i
-    cdef int field
-    memset(&expected, 0, sizeof(Expected))
-    cursor.at = cursor.end = NULL
-    cursor.short = False
-    if packed.shape[0]:
-        cursor.at = &packed[0]
-        cursor.end = cursor.at + packed.shape[0]
-    with nogil:
-        for i in range(seq.shape[0]):
-            op[i] = <uint8_t>_byte(&cursor)
-            differing = _byte(&cursor)
-            differing |= _byte(&cursor) << 8
-            last = expected.fields[op[i]]
-            last[SEQ], last[TS] = before_seq, before_ts
-            field = 0
-            while differing and field < N_FIELDS:
-                if differing & 1:
-                    last[field] = wrap_add(last[field], _number(&cursor))
-                differing >>= 1
-                field += 1
-            if cursor.short:
-                with gil:
-                    raise ValueError("packed rows that end too early")
-            before_seq, before_ts = last[SEQ], last[TS]
-            seq[i], ts[i] = <int64_t>last[0], <int64_t>last[1]
-            index[i], npages[i], value[i] = <int64_t>last[2], <int64_t>last[3], <int64_t>last[4]
-            tid[i], file[i], mr[i], pin[i] = <int32_t>last[5], <int32_t>last[6], <int32_t>last[7], <int32_t>last[8]
-            cpu[i], flags[i] = <int16_t>last[9], <uint16_t>last[10]
-            source[i], confidence[i], touches[i] = <uint8_t>(last[11] & 255), <uint8_t>(last[11] >> 8), <uint8_t>last[12]
+    cdef bytearray rows = bytearray(count * sizeof(Row))
+    cdef Row *row = <Row *><char *>rows
+    start(&source, packed)
+    for i in range(count):
+        next_row(&source, &row[i])
+    return rows

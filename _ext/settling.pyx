@@ -1,5 +1,6 @@
 """Which file a row means, where its key may mean several: decided row after row, from the first to the last."""
 
+from cython cimport final
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -8,6 +9,7 @@ from replay._ext.hashing cimport Entry, get, put
 from replay._ext.ops cimport OP_CACHE_ADD
 
 
+@final
 cdef class Settling:
     def __init__(
         self,

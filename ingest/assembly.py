@@ -60,9 +60,7 @@ class Assembly:
     def events(self, events: dict[str, Column], ranges: Ranges) -> pa.Table:
         """A table of the next events, and of the ranges that they name."""
         rows = len(events["seq"].data)
-        if rows:
-            ts = events["ts"].data
-            self.totals.add(np.bincount(events["op"].data).tolist(), int(ts.min()), int(ts.max()))
+        self.totals.add(np.bincount(events["op"].data).tolist(), events["ts"].data.tolist())
         slot, nslots = ranges.locate(self.slots)
         events |= {"slot": Column(slot), "nslots": Column(nslots), **self.tasks.add(events)}
         self.file_events += np.bincount(ranges.file[ranges.file >= 0], minlength=len(self.file_events))
@@ -75,8 +73,8 @@ class Assembly:
 
     def count(self, part: Part) -> None:
         """Add up what a part of the events came to."""
-        operations, ts_first, ts_last, _, _ = part.columns.totals()
-        self.totals.add(operations, ts_first, ts_last)
+        operations, _ = part.columns.counts()
+        self.totals.add(operations, part.times)
         self.tasks.count(part.threads.events())
         self.file_events += part.file_events
 

@@ -46,13 +46,12 @@ class EventTotals:
     ts_last: int | None = None
     operations: dict[str, int] = field(default_factory=dict)
 
-    def add(self, operations: Sequence[int], ts_first: int, ts_last: int) -> None:
-        """Count events, so many of each operation, of which one is the first and one the last."""
-        if not any(operations):
-            return
+    def add(self, operations: Sequence[int], times: Sequence[int]) -> None:
+        """Count events, so many of each operation, whose first and last time are among these."""
         self.rows += sum(operations)
-        self.ts_first = ts_first if self.ts_first is None else min(self.ts_first, ts_first)
-        self.ts_last = ts_last if self.ts_last is None else max(self.ts_last, ts_last)
+        known = [ts for ts in (self.ts_first, self.ts_last) if ts is not None]
+        self.ts_first = min((*times, *known), default=None)
+        self.ts_last = max((*times, *known), default=None)
         for op, count in zip(schema.OPS, operations, strict=False):
             if count:
                 self.operations[op] = self.operations.get(op, 0) + count

@@ -21,7 +21,7 @@ from replay._ext.state import State
 from replay._ext.touched import PageBits
 from replay.ingest.assembly import Assembly, Files
 from replay.ingest.before import settle
-from replay.ingest.canonical import TOUCHING_OPS, Canonical, Column, is_op, words
+from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, is_op, words
 from replay.ingest.gather import Names, Plan
 from replay.ingest.identity import KEY, SOURCES, Graded, Identities, resolve
 from replay.ingest.mappings import find
@@ -56,6 +56,7 @@ REGION = np.dtype(
 )
 # Rows are put aside once there are so many of them; each time becomes a row group of the events table.
 CHUNK_ROWS = 1 << 18
+_PAGE_OPS = ("dirty", "wb_start", "wb_end", "wb_wait", "cache_add", "cache_del", "reclaim")
 _TOUCHING = is_op(np.arange(256), *TOUCHING_OPS).view(np.uint8)
 # Order of the enum in _ext/state.pxd: (what is counted, of how many).
 _COUNTERS = (
@@ -194,9 +195,8 @@ class Lowering:
     def _count_pages_and_waits(self, parts: Sequence[Part], pins: dict[str, Column]) -> None:
         """The kernel waits for busy DAX pages only: where no pin of ours explains one, ours are not all."""
         for part in parts:
-            *_, page_events, without_file = part.columns.totals()
-            self.losses.add("events_without_file", without_file)
-            self.losses.of("events_without_file", page_events)
+            for counter, counts in zip((self.losses.of, self.losses.add), part.columns.counts(), strict=True):
+                counter("events_without_file", sum(counts[OP_CODE[op]] for op in _PAGE_OPS))
         waits = np.concatenate([np.empty(0, WAIT), *(part.waits() for part in parts)])
         file, ts = waits["file"], waits["ts"]
         ended = np.where(pins["ts_unpin"].data < 0, np.iinfo(np.int64).max, pins["ts_unpin"].data)

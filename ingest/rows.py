@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +92,8 @@ def divide(chunks: int) -> list[range]:
 
 @dataclass(slots=True)
 class Part:
-    """Chunks that follow each other, and what their events count up to. Parts may be made into tables in threads of their own."""
+    """Chunks that follow each other, and what their events count up to: `times` holds their first and last. Parts may be made into
+    tables in threads of their own."""
 
     spill: Spill
     chunks: range
@@ -102,6 +103,7 @@ class Part:
     files: Codes
     comms: Codes
     threads: Threads
+    times: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, spill: Spill, chunks: range, known: Known, slots: SlotMap, settling: Settling | None) -> Part:
@@ -124,6 +126,9 @@ class Part:
     def _table(self, number: int, room: Columns) -> pa.Table:
         packed, patches = self.spill.chunk(number)
         rows = self.columns.fill(packed, self.spill.chunks[number].rows, patches, room.longs, room.ints, room.confidence, room.bitmaps)
+        if rows:
+            ts = room.longs[_LONG["ts"], :rows]
+            self.times += [int(ts.min()), int(ts.max())]
         words: dict[str, Sequence[str]] = {
             "op": schema.OPS,
             "comm": [self.known.threads.names[number] for number in self.comms.forget()],

@@ -17,13 +17,13 @@ from replay.ingest.lowering import Lowering
 from replay.ingest.records import TraceInfo
 from replay.schema import OPS
 
-# Fields of struct Row of _ext/rows.pxd.
-FIELDS = {
-    **dict.fromkeys(("seq", "ts", "index", "npages", "value"), np.int64),
-    **dict.fromkeys(("tid", "file", "mr", "pin", "cpu"), np.int32),
-    "flags": np.uint16,
-    **dict.fromkeys(("op", "source", "confidence", "touches"), np.uint8),
-}
+# struct Row of _ext/rows.pxd.
+ROW = np.dtype(
+    [(name, "i8") for name in ("seq", "ts", "index", "npages", "value")]
+    + [(name, "i4") for name in ("tid", "file", "mr", "pin")]
+    + [("cpu", "i2"), ("flags", "u2")]
+    + [(name, "u1") for name in ("op", "source", "confidence", "touches")]
+)
 INDEXES = st.sampled_from([0, 1, 7, 127, 128, (1 << 51) - 1])
 RECORDS = st.lists(
     st.one_of(
@@ -43,10 +43,8 @@ def packer_of(records: list[tuple[str, int, dict[str, int]]]) -> Packer:
     return lowering.spill.packer
 
 
-def unpacked(packed: bytes, rows: int) -> dict[str, NDArray[Any]]:
-    columns: dict[str, NDArray[Any]] = {name: np.empty(rows, type_) for name, type_ in FIELDS.items()}
-    unpack(packed, **columns)
-    return columns
+def unpacked(packed: bytes, rows: int) -> NDArray[Any]:
+    return np.frombuffer(unpack(packed, rows), ROW)
 
 
 @given(RECORDS)
