@@ -26,6 +26,7 @@ MODULES = (
     "addresses",
     "state",
     "remote",
+    "pincalls",
     "regions",
     "releases",
     "operations",

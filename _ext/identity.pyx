@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from replay._ext cimport operations, regions, releases, remote
+from replay._ext cimport operations, pincalls, regions, releases, remote
 from replay._ext.addresses cimport (
     MAP_ANONYMOUS,
     MAP_NONE,
@@ -58,7 +58,7 @@ STEPS = (
     "fsync", "fsync_end", "punch", "zero", "collapse", "insert", "reflink", "fallocate", "layout_end", "truncate",
     "sys_range", "sys_end", "scan", "scan_return", "mark_dax", "block_alloc", "block_free",
     "lease_add", "lease_del", "lease_block", "lease_unblock", "mmap", "munmap", "newtask", "fork", "exec", "exit",
-    "migrate", "reclaim_page", "reclaim_begin", "reclaim_end", "fault",
+    "migrate", "reclaim_page", "reclaim_begin", "reclaim_end", "fault", "throttle",
 )
 
 cdef enum:
@@ -67,7 +67,7 @@ cdef enum:
     FSYNC, FSYNC_END, PUNCH, ZERO, COLLAPSE, INSERT, REFLINK, FALLOCATE, LAYOUT_END, TRUNCATE
     SYS_RANGE, SYS_END, SCAN, SCAN_RETURN, MARK_DAX, BLOCK_ALLOC, BLOCK_FREE
     LEASE_ADD, LEASE_DEL, LEASE_BLOCK, LEASE_UNBLOCK, MMAP, MUNMAP, NEWTASK, FORK, EXEC, EXIT
-    MIGRATE, RECLAIM_PAGE, RECLAIM_BEGIN, RECLAIM_END, FAULT
+    MIGRATE, RECLAIM_PAGE, RECLAIM_BEGIN, RECLAIM_END, FAULT, THROTTLE
 
 cdef enum:
     # include/linux/mm.h
@@ -112,7 +112,10 @@ cdef int take(State state, Record *record) except -1 nogil:
     if step == MARK_DAX:
         return _mark_dax(state, record)
     if step == FAULT:
-        return regions.pin_page(state, task, record) if task.pinning else 0
+        return pincalls.pin_page(state, task, record, False) if task.pinning else 0
+    if step == THROTTLE:
+        task.pin_moves_on = False
+        return 0
     if step <= RELEASE:
         return _region_step(state, task, record)
     if step <= WRITEPAGE:
@@ -141,7 +144,7 @@ cdef int meet(State state, Record *record) except -1 nogil:
         state.n_moving -= 1
         state.moving[i] = state.moving[state.n_moving]
         if other.pinning:
-            regions.pins_so_far(state, other, record)
+            pincalls.pins_so_far(state, other, record)
         elif other.releasing >= 0:
             releases.meets(state, other, record)
     return 0
@@ -157,12 +160,12 @@ cdef int _mark_dax(State state, Record *record) except -1 nogil:
 cdef int _region_step(State state, Task *task, Record *record) except -1 nogil:
     cdef int step = record.step
     if step == PIN_RETURN:
-        return regions.pin_return(state, task, record)
+        return pincalls.pin_return(state, task, record)
     if step == REGISTER_RETURN:
         return regions.register_return(state, task, record)
     operations.boundary(state, task, record)
     if step == PIN_CALL:
-        return regions.pin_call(state, task, record)
+        return pincalls.pin_call(state, task, record)
     if step == RELEASE:
         return releases.release(state, task, record)
     return regions.register_call(state, task, record, step == REGISTER_ODP)
@@ -173,7 +176,7 @@ cdef int _page(State state, Task *task, Record *record, int op) except -1 nogil:
     cdef int32_t mr = task.registering
     cdef Row *row
     if op == OP_DIRTY and task.pinning:
-        regions.pin_page(state, task, record)
+        pincalls.pin_page(state, task, record, True)
     elif op == OP_DIRTY and task.releasing >= 0:
         mr = releases.dirtied(state, task, record)
     row = state.emit(record, op)

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from replay._ext.hashing cimport PairMap
-from replay._ext.rows cimport FLAG_WEAK, OP_NOTHING, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES, PATCH_OP, Row
+from replay._ext.rows cimport FLAG_WEAK, OP_NOTHING, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES, PATCH_OP, PATCH_PIN, Row
 from replay._ext.settling cimport Settling
 
 
@@ -76,6 +76,8 @@ cdef inline bint changed(Row *row, int64_t column, int64_t value) noexcept nogil
         row.index = value
     elif column == PATCH_NPAGES:
         row.npages = value
+    elif column == PATCH_PIN:
+        row.pin = <int32_t>value
     else:
         return False
     return True

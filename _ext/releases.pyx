@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from replay._ext.hashing cimport get, put
 from replay._ext.ops cimport OP_MR_DEREG
-from replay._ext.regions cimport end_part
+from replay._ext.pincalls cimport end_part
 from replay._ext.remote cimport leave
 from replay._ext.rows cimport FLAG_WRITE, OP_NOTHING, PATCH_NPAGES, PATCH_OP, Pin, Region, Row, told
 from replay._ext.state cimport COUNT_RELEASES_UNKNOWN, Members, Record, Release, State, Task

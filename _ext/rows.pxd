@@ -34,6 +34,7 @@ cdef enum:
     PATCH_FILE
     PATCH_INDEX
     PATCH_NPAGES
+    PATCH_PIN
 
 cdef struct Row:
     int64_t seq

@@ -71,6 +71,9 @@ cdef struct Task:
     int64_t pin_shown   # pages of the call that the task's own events show to be pinned already
     int64_t pin_taken   # of them, those whose pins are made
     int32_t pin_first   # the first of these; -1: none
+    bint pin_moves_on   # it has done with the latest page shown, or begins
+    Pin pin_guess       # a pin of how many pages the next page tells; of none: none
+    int64_t pin_guess_row
     # ib_umem_get and ib_umem_release
     int32_t registering
     int64_t register_row

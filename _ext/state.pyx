@@ -7,7 +7,20 @@ from libc.string cimport memset
 from replay._ext.addresses cimport MAP_ANONYMOUS, MAP_PRIVATE_FILE, MAP_SHARED_FILE, AddressSpaces, Segment
 from replay._ext.hashing cimport bytes_of, get, put, room
 from replay._ext.memory cimport bytes_between
-from replay._ext.rows cimport FLAG_OPEN, OP_NOTHING, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES, PATCH_OP, PATCH_OPEN, Patch, Pin, Region, Row
+from replay._ext.rows cimport (
+    FLAG_OPEN,
+    OP_NOTHING,
+    PATCH_FILE,
+    PATCH_INDEX,
+    PATCH_NPAGES,
+    PATCH_OP,
+    PATCH_OPEN,
+    PATCH_PIN,
+    Patch,
+    Pin,
+    Region,
+    Row,
+)
 
 
 cdef enum:
@@ -240,7 +253,7 @@ cdef class State:
         blank.op = OP_NOTHING
         for i in range(self.patches_settled, self.patches_used):
             patch = &self.patches[i]
-            if patch.row < self.rows_taken or patch.column not in (PATCH_OP, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES):
+            if patch.row < self.rows_taken or patch.column not in (PATCH_OP, PATCH_FILE, PATCH_INDEX, PATCH_NPAGES, PATCH_PIN):
                 self.patches[kept] = patch[0]
                 kept += 1
                 continue
@@ -254,6 +267,8 @@ cdef class State:
                 row.file = <int32_t>patch.value
             elif patch.column == PATCH_INDEX:
                 row.index = patch.value
+            elif patch.column == PATCH_PIN:
+                row.pin = <int32_t>patch.value
             else:
                 row.npages = patch.value
         self.patches_settled = self.patches_used = kept
@@ -281,6 +296,8 @@ cdef class State:
             task = &self.tasks[i]
             self._leave_open(&task.fsync)
             self._leave_open(&task.lease)
+            if task.pin_guess.npages:
+                self.patch(task.pin_guess_row, PATCH_OP, OP_NOTHING)
             if task.scan.row >= 0:
                 task.layout.ends = True
             self._leave_open(&task.scan)

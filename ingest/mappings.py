@@ -58,6 +58,10 @@ MAPPINGS = (
     ),
     # Inside of a pin call, a fault shows how far the call has come.
     Mapping("pin", "fault", ("mm_filemap_fault",), ("filemap",), words={"ino": has("ino", "i_ino"), "index": page("index")}),
+    # The page of a fault is dirty, and its task made to wait before it goes on.
+    Mapping("pin", "throttle", ("balance_dirty_pages",), ("writeback",)),
+    # iomap_page_mkwrite goes over the whole folio of the page that faults.
+    Mapping("pin", "fault", ("iomap_iter",), ("iomap",), words={"ino": has("ino"), "index": first_page("pos")}),
     Mapping(
         "unpin",
         "unpin",

@@ -33,6 +33,12 @@ TRACEPOINTS = (
     ),
     Tracepoints(
         "writeback",
+        ("balance_dirty_pages",),
+        "pin calls that wait because too much is dirty",
+        "pins of such a call count although they wait",
+    ),
+    Tracepoints(
+        "writeback",
         ("writeback_dirty_folio|writeback_dirty_page",),
         "which pages become dirty",
         "dirty pages are unknown: the classes of data at risk are empty",

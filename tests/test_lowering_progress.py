@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow.compute as pc
-from builders.raw import BASE, Record, added, deleted, dirtied, lower, mmap, pinned, registered, released, rows, writeback
+from builders.raw import BASE, Record, added, deleted, dirtied, lower, mmap, pinned, registered, released, rows, throttled, writeback
 
 from replay.columns import load
 from replay.outcomes import RunName
@@ -37,12 +37,13 @@ def held(records: list[Record], tid: int = 11) -> list[tuple[int, list[int]]]:
 
 def test_a_writeback_in_the_middle_of_a_pin_call_meets_the_pages_before_the_one_being_dirtied() -> None:
     call, done = pinned(10, BASE, 8)
-    records = [START, call, dirtied(10, 0), writeback("start", 11, 0), dirtied(10, 5), writeback("start", 11, 2), done, END]
+    records = [START, call, dirtied(10, 0), throttled(10), writeback("start", 11, 0), dirtied(10, 5), throttled(10)]
+    records += [writeback("start", 11, 2), done, END]
     assert held([*records, writeback("start", 11, 7)]) == [(0, []), (2, [0, 1, 2, 3, 4]), (7, list(range(8)))]
     canonical, counters = lower([mmap(10, BASE, 16), added(10, 0), *records])
     assert rows(canonical, "pins", "mr", "tid", "index", "npages", "ts_pin", "ts_unpin") == [
-        (0, 10, 0, 5, 7000, None),
-        (0, 10, 5, 3, 8000, None),
+        (0, 10, 0, 5, 9000, None),
+        (0, 10, 5, 3, 10000, None),
     ]
     assert rows(canonical, "mrs", "index", "npages") == [(0, 8)]
     assert counters == {}
@@ -54,16 +55,66 @@ def test_faults_show_the_progress_of_a_call_too() -> None:
     assert held([START, call, fault, writeback("start", 11, 0), done, END]) == [(0, [0, 1, 2])]
 
 
+def test_folios_that_iomap_goes_over_show_the_progress_of_a_call() -> None:
+    call, done = pinned(10, BASE, 8)
+    walk: Record = ("iomap_iter", 10, {"dev": 254 << 20 | 16, "ino": 13, "pos": 4 * 4096, "length": 4 * 4096, "flags": 9})
+    assert held([START, call, walk, writeback("start", 11, 0), done, END]) == [(0, [0, 1, 2, 3])]
+
+
+def test_a_call_that_waits_in_a_fault_has_pinned_the_pages_before_it() -> None:
+    """Pages that are mapped and dirty already are pinned without an event. Which one faults, its dirtying tells afterwards."""
+    call, done = pinned(10, BASE, 8)
+    waits = [writeback("start", 11, 1), writeback("start", 11, 6), dirtied(10, 5), writeback("start", 11, 6), done, END]
+    assert held([START, call, *waits]) == [(1, [0, 1, 2, 3, 4]), (6, [0, 1, 2, 3, 4]), (6, list(range(8)))]
+    assert held([START, call, dirtied(10, 2), *waits])[:2] == [(1, [0, 1, 2, 3, 4]), (6, [0, 1, 2, 3, 4])]
+    canonical, counters = lower([mmap(10, BASE, 16), added(10, 0), START, call, dirtied(10, 2), *waits])
+    assert rows(canonical, "pins", "mr", "index", "npages", "ts_pin") == [(0, 0, 2, 5000), (0, 2, 3, 5000), (0, 5, 3, 8000)]
+    assert rows(canonical, "events", "pin", "index", "npages", "result", op="pin") == [(0, 0, 2, 2), (1, 2, 3, 3), (2, 5, 3, 3)]
+    assert rows(canonical, "mrs", "index", "npages") == [(0, 8)]
+    assert counters == {}
+
+
+def test_a_call_that_dirties_no_further_page_had_pinned_what_it_returns() -> None:
+    call, done = pinned(10, BASE, 8, ret=6)
+    assert held([START, call, dirtied(10, 2), writeback("start", 11, 1), done, END]) == [(1, [0, 1, 2, 3, 4, 5])]
+    assert held([START, call, writeback("start", 11, 1), done, END]) == [(1, [0, 1, 2, 3, 4, 5])]
+
+
+def test_a_call_that_waits_at_a_page_does_not_hold_it() -> None:
+    """Known where a fault is recorded before it dirties its page, and where its task is throttled behind that."""
+    call, done = pinned(10, BASE, 8)
+    fault: Record = ("mm_filemap_fault", 10, {"i_ino": 13, "index": 3, "s_dev": 254 << 20 | 16})
+    assert held([START, call, fault, writeback("start", 11, 1), dirtied(10, 3), dirtied(10, 7), done, END]) == [(1, [0, 1, 2])]
+    waits = [dirtied(10, 3), throttled(10), throttled(12), writeback("start", 11, 1)]
+    assert held([START, call, *waits, dirtied(10, 7), writeback("start", 11, 3), done, END]) == [(1, [0, 1, 2]), (3, list(range(8)))]
+
+
+def test_a_page_that_is_faulted_again_was_not_pinned() -> None:
+    """It was written back before its fault was over."""
+    call, done = pinned(10, BASE, 8)
+    assert held([START, call, dirtied(10, 2), writeback("start", 11, 2), dirtied(10, 2), done, END]) == [(2, [0, 1])]
+
+
+def test_a_call_that_fails_or_never_returns_holds_no_more_than_it_showed() -> None:
+    call, failed = pinned(10, BASE, 8, ret=-14)
+    end: Record = ("ib_umem_get_ret", 10, {"umem": (1 << 64) - 14})
+    middle = [dirtied(10, 2), writeback("start", 11, 1)]
+    assert held([START, call, *middle, failed, end, writeback("start", 11, 1)]) == [(1, [0, 1]), (1, [])]
+    assert held([call, writeback("start", 11, 1), failed, writeback("start", 11, 1)]) == [(1, []), (1, [])]
+    assert held([START, call, *middle]) == [(1, [0, 1])]
+    assert held([START, call, *middle, call, writeback("start", 11, 1), failed]) == [(1, [0, 1]), (1, [])]
+
+
 def test_events_on_other_files_and_outside_of_the_range_show_nothing() -> None:
     call, done = pinned(10, BASE + 4096, 4)
-    other = [dirtied(10, 3, ino=99), dirtied(10, 9), dirtied(10, 0), dirtied(12, 3)]
+    other = [throttled(10), dirtied(10, 3, ino=99), dirtied(10, 9), dirtied(10, 0), dirtied(12, 3)]
     assert held([START, call, *other, writeback("start", 11, 1), done, END]) == [(1, [])]
     canonical, _ = lower([mmap(10, BASE, 16), added(10, 0), START, call, dirtied(10, 3), writeback("start", 11, 1, ino=99), done, END])
     assert rows(canonical, "pins", "index", "npages") == [(1, 4)]
 
 
 def test_a_call_that_pins_less_than_it_seemed_to_or_fails_holds_what_it_returned() -> None:
-    middle = [dirtied(10, 5), writeback("start", 11, 2)]
+    middle = [dirtied(10, 5), throttled(10), writeback("start", 11, 2)]
     for returned, left in ((8, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 1, 2]), (-14, [])):
         end = END if returned > 0 else ("ib_umem_get_ret", 10, {"umem": (1 << 64) - 14})
         call, done = pinned(10, BASE, 8, ret=returned)
@@ -77,7 +128,7 @@ def test_a_call_that_pins_less_than_it_seemed_to_or_fails_holds_what_it_returned
 
 def test_a_page_that_leaves_the_cache_in_the_middle_of_a_call_was_pinned() -> None:
     call, done = pinned(10, BASE, 8)
-    assert held([START, call, dirtied(10, 5), deleted(11, 2), done, END]) == [(2, [0, 1, 2, 3, 4])]
+    assert held([START, call, dirtied(10, 5), throttled(10), deleted(11, 2), done, END]) == [(2, [0, 1, 2, 3, 4])]
 
 
 def region() -> list[Record]:

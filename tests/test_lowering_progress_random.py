@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from builders.raw import BASE, Record, added, deleted, dirtied, lower, mmap, pinned, registered, released, rows, writeback
+from builders.raw import BASE, Record, added, deleted, dirtied, lower, mmap, pinned, registered, released, rows, throttled, writeback
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,8 +23,9 @@ def one_record(draw: st.DrawFn) -> Record:
     unpin: Record = ("unpin_user_page_range_dirty_lock", tid, {"page": 1, "npages": npages, "make_dirty": 1})
     failed: Record = ("ib_umem_get_ret", tid, {"umem": (1 << 64) - 12})
     release = released(tid, UMEM + 64 * draw(st.integers(0, 2)))
-    choices = [call, done, begin, end, failed, release, unpin, dirtied(tid, page), writeback("start", tid, page)]
-    return draw(st.sampled_from([*choices, dirtied(tid, page), unpin, writeback("start", 30, page), deleted(30, page), release]))
+    choices = [call, done, begin, end, failed, release, unpin, dirtied(tid, page), writeback("start", tid, page), throttled(tid)]
+    choices += [dirtied(tid, page), unpin, added(tid, page), writeback("start", 30, page), deleted(30, page), release]
+    return draw(st.sampled_from(choices))
 
 
 @settings(max_examples=300, deadline=None)

@@ -23,6 +23,7 @@ Record = tuple[str, int, dict[str, Any]]
 
 _SYSTEMS = {
     "writeback_dirty_folio": "writeback",
+    "balance_dirty_pages": "writeback",
     "folio_wait_writeback": "writeback",
     "wbc_writepage": "writeback",
     "mm_filemap_add_to_page_cache": "filemap",
@@ -37,6 +38,7 @@ _SYSTEMS = {
     "break_lease_unblock": "filelock",
     "dax_pte_fault": "fs_dax",
     "iomap_writeback_folio": "iomap",
+    "iomap_iter": "iomap",
     "mmap2": "perf",
 }
 _UNSIGNED = {"umem", "start", "addr", "iova", "folio", "pfn", "page", "vm_flags", "ino", "i_ino", "index", "fl_owner"}
@@ -116,6 +118,11 @@ def deleted(tid: int, index: int, *, ino: int = INO, dev: int = DEV) -> Record:
 
 def dirtied(tid: int, index: int, *, ino: int = INO, name: str = "254:16") -> Record:
     return "writeback_dirty_folio", tid, {"name": name, "ino": ino, "index": index}
+
+
+def throttled(tid: int) -> Record:
+    """A task that dirtied a page has to wait."""
+    return "balance_dirty_pages", tid, {"bdi": "254:16", "pause": 100}
 
 
 def writeback(kind: str, tid: int, index: int, *, ino: int = INO, folio: int = 0xFFD0) -> Record:
