@@ -11,6 +11,7 @@ from replay._ext.recording import Trace
 ENGINE_VERSION: str
 DECISIONS: tuple[str, ...]
 PARAMS: tuple[str, ...]
+BLOCK_ROWS: int
 
 @type_check_only
 class Outcome(TypedDict):
@@ -28,5 +29,5 @@ def replay(
     policy: npt.NDArray[np.int64],
     params: npt.NDArray[np.int64],
     take_conflicts: Callable[[dict[str, npt.NDArray[np.integer]]], None] | None = None,
-    batch: int = ...,
+    block_rows: int = ...,
 ) -> Outcome: ...

@@ -3,7 +3,7 @@
 It knows numbers and time. A policy arrives as its decisions, a file as a range of page slots, an outcome leaves as arrays.
 """
 
-from libc.stdint cimport INT64_MAX, int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from replay._ext cimport decisions as d, ops as o
@@ -15,14 +15,14 @@ from replay._ext.device cimport assume_device, on_remote
 from replay._ext.inodelock cimport acquire, find_queues, hold_on, on_unlock, settle_queued
 from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
 from replay._ext.lease cimport on_answer, on_deadline, on_lease_del
-from replay._ext.outcomes cimport change, conflict_columns, outcomes, report
+from replay._ext.outcomes cimport Blocks, change, outcomes, report
 from replay._ext.pages cimport dirty_pages, end_instances
 from replay._ext.reregister cimport on_reregister
 from replay._ext.shortcuts cimport find_effects, take_shortcut, walk
 from replay._ext.world cimport (
     AT_ANSWER, AT_DEADLINE, AT_ROW, AT_UNLOCK, ATTACHED, BLOCKED, DETACHED, Entry, HELD_SHARED, N_BINS, PAGE_HOLE, PAGE_RECORDED,
     Params, Pin, Policy, REGION_LIVE, REGION_NEW, ROW_FAILED, Region, Rows, Task, World, allocate,
-    make_room, matches, release,
+    matches, release,
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
@@ -37,9 +37,7 @@ PARAMS = (
     "mr.reg", "mr.dereg", "mr.dirty", "odp.fault", "odp.invalidate", "bounce.copy", "writeback.service",
 )
 
-cdef enum:
-    FEW = 64               # conflicts that one row may add beyond those that were asked for
-
+BLOCK_ROWS = 1 << 16        # of conflicts: few enough to stay in a cache
 
 # -- rows -------------------------------------------------------------------------------------------------------------
 
@@ -215,12 +213,11 @@ cdef int begin(World* w) except -1 nogil:
     return 0
 
 
-cdef int run(World* w, int64_t most) except -1 nogil:
-    """Go on until so many conflicts are to be taken; 1 if the trace is over."""
+cdef int run(World* w) except -1 nogil:
+    """All rows, and what they set off."""
     cdef int64_t row
     cdef int32_t task
-    make_room(&w.conflicts, min(most, w.rows.n) + FEW)
-    while w.conflicts.n < most:
+    while True:
         walk(w)
         if w.heap.n > 0 and heap_is_first(w):
             run_entry(w)
@@ -234,8 +231,7 @@ cdef int run(World* w, int64_t most) except -1 nogil:
                 if w.tasks[task].mode == DETACHED:
                     schedule_next(w, task)
         else:
-            return 1
-    return 0
+            return 0
 
 
 cdef int finish(World* w) except -1 nogil:
@@ -305,16 +301,17 @@ cdef void fill_pin(World* w, Trace trace, int32_t i) noexcept:
 
 
 def replay(Trace trace not None, const int64_t[::1] policy not None, const int64_t[::1] params not None, take_conflicts=None,
-           int64_t batch=INT64_MAX):
+           int64_t block_rows=BLOCK_ROWS):
     """Replay the trace under the policy's choices (in the order of DECISIONS) and parameters (PARAMS, costs as two numbers:
     base and slope in picoseconds). Returns outcome columns by table, and cost intervals.
 
-    `take_conflicts` is called with the conflicts whenever at least `batch` are there; what is left over is returned.
+    `take_conflicts` is called with each block of so many conflicts; what is left over is returned. Arrays that it does not keep
+    are used again.
     """
     cdef World w
-    cdef bint over
-    if batch < 1 or (take_conflicts is None and batch != INT64_MAX):
-        raise ValueError("batches of conflicts: how many, and to whom?")
+    cdef Blocks blocks = Blocks(block_rows, take_conflicts)
+    if block_rows < 1:
+        raise ValueError(f"conflicts in blocks of {block_rows}")
     if policy.shape[0] * sizeof(int32_t) != sizeof(Policy) or params.shape[0] * sizeof(int64_t) != sizeof(Params):
         raise ValueError("policy or parameters of a wrong length")
     memset(&w, 0, sizeof(w))
@@ -340,17 +337,13 @@ def replay(Trace trace not None, const int64_t[::1] policy not None, const int64
     try:
         allocate(&w)
         fill(&w, trace)
+        blocks.begin(&w.conflicts)
         with nogil:
             find_queues(&w)
             find_effects(&w)
             begin(&w)
-            over = run(&w, batch)
-        while not over:
-            take_conflicts(conflict_columns(&w.conflicts))
-            with nogil:
-                over = run(&w, batch)
-        with nogil:
+            run(&w)
             finish(&w)
-        return outcomes(&w)
+        return outcomes(&w, blocks)
     finally:
         release(&w)

@@ -59,5 +59,18 @@ cdef void charge_at(World* w, int metric, int64_t time, int64_t amount) noexcept
 cdef void change(World* w, Integral* integral, int metric, int64_t delta) noexcept nogil
 
 # As they leave: one array for each column.
-cdef conflict_columns(Conflicts* conflicts)
-cdef outcomes(World* w)
+cdef class Blocks:
+    cdef dict columns
+    cdef list alone        # how often each column is referred to while nobody else has the block
+    cdef list kept
+    cdef object take
+    cdef int64_t rows
+
+    cdef int begin(self, Conflicts* t) except -1
+    cdef references(self)
+    cdef filled(self, int64_t n)
+    cdef int hand_on(self, Conflicts* t) except -1
+    cdef rest(self, Conflicts* t)
+
+
+cdef outcomes(World* w, Blocks blocks)

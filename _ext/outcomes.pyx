@@ -1,15 +1,15 @@
 """What a replay writes down: conflicts with their culprits, stalls, and costs over time."""
 
+import sys
+
 import numpy as np
 
-from cython cimport view
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from replay._ext.decisions cimport N_METRICS
 from replay._ext.world cimport (
-    Buffer, Conflicts, HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, RUN_SLOTS, World, born, make_room, matches, push,
+    Buffer, Conflicts, HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, RUN_SLOTS, World, born, matches, push,
 )
 
 
@@ -66,7 +66,9 @@ cdef int conflict(World* w, int cls, int op, int32_t file, int64_t index, int64_
     cdef Conflicts* t = &w.conflicts
     cdef int64_t i = t.n
     if i == t.room:
-        make_room(t, 2 * t.room + 64)
+        with gil:
+            (<Blocks>t.blocks).hand_on(t)
+        i = 0
     t.ts[i] = w.now
     t.index[i] = index
     t.npages[i] = npages
@@ -179,6 +181,64 @@ cdef void change(World* w, Integral* integral, int metric, int64_t delta) noexce
     integral.since = w.now
 
 
+# -- conflicts on their way out ----------------------------------------------------------------------------------------
+
+CONFLICT_COLUMNS = {
+    "ts": np.int64, "index": np.int64, "npages": np.int64, "class": np.uint8, "op": np.uint8, "file": np.int32, "pin": np.int32,
+    "region": np.int32, "culprit": np.int32, "victim": np.int32,
+}
+
+
+cdef class Blocks:
+    """A block of conflicts at a time. One that nobody has kept is filled again: memory that is fresh from the kernel costs more
+    than all that is written to it."""
+
+    def __init__(self, int64_t rows, take):
+        """`take` is called with each full block; None: all are kept."""
+        self.rows = rows
+        self.kept = []
+        self.take = self.kept.append if take is None else take
+
+    cdef int begin(self, Conflicts* t) except -1:
+        """Point to a block with nothing in it."""
+        if self.columns is None or self.references() != self.alone:
+            self.columns = {name: np.empty(self.rows, kind) for name, kind in CONFLICT_COLUMNS.items()}
+            self.alone = self.references()
+        t.blocks = <void*>self
+        t.n, t.room = 0, self.rows
+        t.ts = <int64_t*>address(self.columns["ts"])
+        t.index = <int64_t*>address(self.columns["index"])
+        t.npages = <int64_t*>address(self.columns["npages"])
+        t.cls = <uint8_t*>address(self.columns["class"])
+        t.op = <uint8_t*>address(self.columns["op"])
+        t.file = <int32_t*>address(self.columns["file"])
+        t.pin = <int32_t*>address(self.columns["pin"])
+        t.region = <int32_t*>address(self.columns["region"])
+        t.culprit = <int32_t*>address(self.columns["culprit"])
+        t.victim = <int32_t*>address(self.columns["victim"])
+        return 0
+
+    cdef references(self):
+        return [sys.getrefcount(column) for column in self.columns.values()]
+
+    cdef filled(self, int64_t n):
+        return {name: column[:n] for name, column in self.columns.items()}
+
+    cdef int hand_on(self, Conflicts* t) except -1:
+        self.take(self.filled(t.n))
+        return self.begin(t)
+
+    cdef rest(self, Conflicts* t):
+        """What was not handed on: all, where nobody took any."""
+        last = self.filled(t.n)
+        return {name: np.concatenate([*(block[name] for block in self.kept), column]) for name, column in last.items()}
+
+
+cdef void* address(column) except NULL:
+    cdef uint8_t[::1] view = column.view(np.uint8)
+    return &view[0]
+
+
 # -- as arrays ---------------------------------------------------------------------------------------------------------
 
 cdef rows_of(Buffer* buffer, size_t size, names_64, names_32):
@@ -194,43 +254,12 @@ cdef rows_of(Buffer* buffer, size_t size, names_64, names_32):
     return {name: np.ascontiguousarray(rows[name]) for name in packed.names}
 
 
-cdef owned(void** data, int64_t n, int64_t size, format):
-    """An array of n items that takes over the memory they lie in, and frees it in the end."""
-    cdef view.array owner
-    if n == 0:
-        return np.empty(0, format)
-    owner = view.array((n,), size, format, mode="c", allocate_buffer=False)
-    owner.data = <char*>data[0]
-    owner.callback_free_data = free
-    data[0] = NULL
-    return np.asarray(owner)
-
-
-cdef conflict_columns(Conflicts* t):
-    """All conflicts that are there. They are not copied: what comes next gets new memory."""
-    columns = {
-        "ts": owned(<void**>&t.ts, t.n, sizeof(int64_t), "q"),
-        "index": owned(<void**>&t.index, t.n, sizeof(int64_t), "q"),
-        "npages": owned(<void**>&t.npages, t.n, sizeof(int64_t), "q"),
-        "class": owned(<void**>&t.cls, t.n, sizeof(uint8_t), "B"),
-        "op": owned(<void**>&t.op, t.n, sizeof(uint8_t), "B"),
-        "file": owned(<void**>&t.file, t.n, sizeof(int32_t), "i"),
-        "pin": owned(<void**>&t.pin, t.n, sizeof(int32_t), "i"),
-        "region": owned(<void**>&t.region, t.n, sizeof(int32_t), "i"),
-        "culprit": owned(<void**>&t.culprit, t.n, sizeof(int32_t), "i"),
-        "victim": owned(<void**>&t.victim, t.n, sizeof(int32_t), "i"),
-    }
-    if t.n > 0:
-        t.n = t.room = 0
-    return columns
-
-
-cdef outcomes(World* w):
+cdef outcomes(World* w, Blocks blocks):
     """All tables, and what the intervals cost."""
     cdef uint64_t[:, ::1] bins = np.zeros((N_METRICS, N_BINS), np.uint64)
     memcpy(&bins[0, 0], w.bins, N_METRICS * N_BINS * sizeof(uint64_t))
     return {
-        "conflicts": conflict_columns(&w.conflicts),
+        "conflicts": blocks.rest(&w.conflicts),
         "stalls": rows_of(&w.stalls, sizeof(StallRow), ("ts", "dur", "index", "npages"),
                           ("unbounded", "op", "role", "task", "file", "pin", "region")),
         "refusals": rows_of(&w.refusals, sizeof(RefusalRow), ("ts", "index", "npages"),

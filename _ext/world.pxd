@@ -298,6 +298,7 @@ cdef struct Buffer:
 
 
 cdef struct Conflicts:     # one array for each column, which leaves as it is: of what a replay writes down, only these are many
+    void* blocks           # whose present block this is: outcomes.Blocks
     int64_t n
     int64_t room
     int64_t* ts
@@ -494,6 +495,5 @@ cdef inline int64_t price(Cost cost, int64_t npages) noexcept nogil:
 
 
 cdef int push(Buffer* buffer, const void* item, size_t size) except -1 nogil
-cdef int make_room(Conflicts* conflicts, int64_t room) except -1 nogil
 cdef void release(World* w) noexcept nogil
 cdef int allocate(World* w) except -1 nogil

@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from replay._ext.decisions cimport N_METRICS, PROPAGATE_INODE, WB_BOUNCE
 from replay._ext.ops cimport N_OPS
 from replay._ext.world cimport (
-    Buffer, Conflicts, File, InodeLock, N_BINS, N_PAGE_FLAGS, Pin, Region, Slot, Task, World, born,
+    Buffer, File, InodeLock, N_BINS, N_PAGE_FLAGS, Pin, Region, Slot, Task, World, born,
 )
 
 cdef extern from *:
@@ -45,24 +45,6 @@ cdef int push(Buffer* buffer, const void* item, size_t size) except -1 nogil:
         buffer.room = room
     memcpy(<char*>buffer.data + buffer.n * <int64_t>size, item, size)
     buffer.n += 1
-    return 0
-
-
-cdef int make_room(Conflicts* conflicts, int64_t room) except -1 nogil:
-    """Room for so many in all, which is no memory yet: that is what something is written to."""
-    if room <= conflicts.room:
-        return 0
-    conflicts.ts = <int64_t*>resized(conflicts.ts, room, sizeof(int64_t))
-    conflicts.index = <int64_t*>resized(conflicts.index, room, sizeof(int64_t))
-    conflicts.npages = <int64_t*>resized(conflicts.npages, room, sizeof(int64_t))
-    conflicts.file = <int32_t*>resized(conflicts.file, room, sizeof(int32_t))
-    conflicts.pin = <int32_t*>resized(conflicts.pin, room, sizeof(int32_t))
-    conflicts.region = <int32_t*>resized(conflicts.region, room, sizeof(int32_t))
-    conflicts.culprit = <int32_t*>resized(conflicts.culprit, room, sizeof(int32_t))
-    conflicts.victim = <int32_t*>resized(conflicts.victim, room, sizeof(int32_t))
-    conflicts.cls = <uint8_t*>resized(conflicts.cls, room, sizeof(uint8_t))
-    conflicts.op = <uint8_t*>resized(conflicts.op, room, sizeof(uint8_t))
-    conflicts.room = room
     return 0
 
 
@@ -159,16 +141,6 @@ cdef void release(World* w) noexcept nogil:
     free(w.holds.data)
     free(w.freed)
     free(w.links.data)
-    free(w.conflicts.ts)
-    free(w.conflicts.index)
-    free(w.conflicts.npages)
-    free(w.conflicts.file)
-    free(w.conflicts.pin)
-    free(w.conflicts.region)
-    free(w.conflicts.culprit)
-    free(w.conflicts.victim)
-    free(w.conflicts.cls)
-    free(w.conflicts.op)
     free(w.stalls.data)
     free(w.refusals.data)
     free(w.revocations.data)

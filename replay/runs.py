@@ -11,11 +11,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from replay._ext.engine import DECISIONS, ENGINE_VERSION, PARAMS, replay
+from replay._ext.engine import BLOCK_ROWS, DECISIONS, ENGINE_VERSION, PARAMS, replay
 from replay.columns import Recorded, read_recorded
 from replay.outcomes import RunName, conflicts_table, outcome_tables
 from replay.params import Value, numbers, parse_params, show_changed, show_params
@@ -26,6 +26,8 @@ from replay.schema import CONFLICTS
 from replay.store import Entry, Store, content_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -82,20 +84,46 @@ def replay_tables(recorded: Recorded, policy: Policy, values: Mapping[str, Value
     return outcome_tables(replay(recorded.trace, *_numbers(policy, values)), recorded, name)
 
 
+class _ConflictWriter:
+    """Collects blocks of conflicts as Arrow tables, which are half as large as they are in the making, until they fill a row group."""
+
+    def __init__(self, path: Path, recorded: Recorded, name: RunName) -> None:
+        self.recorded, self.name = recorded, name
+        self.rows = 0
+        self._waiting: list[pa.Table] = []
+        self._writer = open_writer(path, CONFLICTS.arrow_schema())
+
+    def take(self, block: Mapping[str, Any]) -> None:
+        """The block is copied: its memory is the engine's, which fills it again."""
+        self._waiting.append(conflicts_table({name: values.copy() for name, values in block.items()}, self.recorded, self.name))
+        self.rows += self._waiting[-1].num_rows
+        if sum(table.num_rows for table in self._waiting) >= ROW_GROUP_ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+
+        table = pa.concat_tables(self._waiting)
+        self._waiting = []
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if self._waiting and failure is None:
+            self._write()
+        self._writer.close()
+
+
 def _store(store: Store, question: _Question, recorded: Recorded) -> RunSummary:
     """Replay and store. Conflicts, of which there may be as many as events, are written a row group at a time, as they come."""
     rows: dict[str, int] = {}
     with store.stage("runs", question.name.run) as stage:
-        with open_writer(stage.path / f"{CONFLICTS.name}.parquet", CONFLICTS.arrow_schema()) as writer:
-
-            def write(batch: Mapping[str, Any]) -> None:
-                table = conflicts_table(batch, recorded, question.name)
-                rows[CONFLICTS.name] = rows.get(CONFLICTS.name, 0) + table.num_rows
-                writer.write_table(table, row_group_size=max(1, table.num_rows))
-
-            outcome = replay(recorded.trace, *_numbers(question.policy, question.values), write, ROW_GROUP_ROWS)
-            if len(outcome["conflicts"]["ts"]) or not rows:
-                write(outcome["conflicts"])
+        with _ConflictWriter(stage.path / f"{CONFLICTS.name}.parquet", recorded, question.name) as conflicts:
+            outcome = replay(recorded.trace, *_numbers(question.policy, question.values), conflicts.take, BLOCK_ROWS)
+            conflicts.take(outcome["conflicts"])
+        rows[CONFLICTS.name] = conflicts.rows
         for name, table in outcome_tables(outcome, recorded, question.name).items():
             if name != CONFLICTS.name:
                 write_table(stage.path / f"{name}.parquet", table)

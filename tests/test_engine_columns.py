@@ -272,17 +272,46 @@ def test_rows_that_no_decision_looks_at_change_nothing(seed: int) -> None:
         assert same(*found), policy.name
 
 
-def test_conflicts_in_batches_are_the_same_conflicts() -> None:
-    trace = Trace(disorder(3))
+def test_conflicts_in_blocks_are_the_same_conflicts() -> None:
+    trace = Trace(disorder(4))
     choices, params = np.array(find_policy("none").numbers(), np.int64), np.array(numbers(parse_params({}), PARAMS), np.int64)
     whole, taken = replay(trace, choices, params)["conflicts"], []
     rest = replay(trace, choices, params, taken.append, 2)["conflicts"]
     assert len(taken) > 1
-    assert all(len(batch["ts"]) == 2 for batch in taken)
+    assert all(len(block["ts"]) == 2 for block in taken)
     for name, values in whole.items():
-        assert (np.concatenate([batch[name] for batch in (*taken, rest)]) == values).all()
-    with pytest.raises(ValueError, match="to whom"):
-        replay(trace, choices, params, None, 4)
+        assert (np.concatenate([block[name] for block in (*taken, rest)]) == values).all()
+        assert (replay(trace, choices, params, None, 2)["conflicts"][name] == values).all()
+    with pytest.raises(ValueError, match="blocks of 0"):
+        replay(trace, choices, params, None, 0)
+
+
+def test_a_block_that_nobody_keeps_is_filled_again() -> None:
+    trace = Trace(disorder(4))
+    choices, params = np.array(find_policy("none").numbers(), np.int64), np.array(numbers(parse_params({}), PARAMS), np.int64)
+    kept: list[dict[str, np.ndarray[Any, Any]]] = []
+    places, copies = [], []
+
+    def look(block: dict[str, np.ndarray[Any, Any]]) -> None:
+        places.append(block["ts"].ctypes.data)
+        copies.append(block["ts"].copy())
+        if len(places) == 2:
+            kept.append(block)
+
+    replay(trace, choices, params, look, 2)
+    assert places[0] == places[1] != places[2] == places[3]
+    assert (kept[0]["ts"] == copies[1]).all()
+
+
+def test_an_error_of_the_taker_ends_the_replay() -> None:
+    trace = Trace(disorder(4))
+    choices, params = np.array(find_policy("none").numbers(), np.int64), np.array(numbers(parse_params({}), PARAMS), np.int64)
+
+    def fail(block: dict[str, np.ndarray[Any, Any]]) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        replay(trace, choices, params, fail, 2)
 
 
 # -- any order of any events ------------------------------------------------------------------------------------------

@@ -120,6 +120,7 @@ def test_conflicts_are_stored_in_parts_as_in_one(tmp_path: Path, monkeypatch: py
     entry = ingest_file(store, str(EXAMPLES / "punch-then-refault.jsonl")).entry
     (whole,) = run(store, entry.id, ["none"])
     monkeypatch.setattr(runs, "ROW_GROUP_ROWS", 1)
+    monkeypatch.setattr(runs, "BLOCK_ROWS", 1)
     other = Store(tmp_path / "other", create=True)
     ingest_file(other, str(EXAMPLES / "punch-then-refault.jsonl"))
     (parts,) = run(other, entry.id, ["none"])
