@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replay.archive import Archive
-from replay.console import PLAIN_WANTED, look, put, say, show, show_rows
+from replay.console import PLAIN_WANTED, look, put, say, show, show_batches, show_rows
 from replay.errors import UsageError
 from replay.progress import Bar
 from replay.render import Format
@@ -134,6 +134,8 @@ def sql(store_path: str, query: str | None, form: Format, output: str | None, li
     with Session(Store(store_path)) as session:
         if form in ("table", "json"):
             show_rows(*session.rows(query), form, output, limit)
+        elif form == "csv":
+            show_batches(*session.batches(query), output)
         else:
             show(session.sql(query).arrow(), form, output)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from replay.errors import ReplayError
-from replay.render import PLAIN, Format, Look, printable, write, write_rows
+from replay.render import PLAIN, Format, Look, printable, write, write_csv, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,6 +63,12 @@ def show_rows(
     with output(path) as out:
         shown = look() if path is None else PLAIN
         write_rows(names, rows, form, out, shown if sys.stdout.isatty() else replace(shown, width=None), limit=limit)
+
+
+def show_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], path: str | None) -> None:
+    """The same as CSV, for rows in batches."""
+    with output(path) as out:
+        write_csv(schema.names, batches, out)
 
 
 @contextmanager

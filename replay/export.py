@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from replay import csvtext
 from replay.console import output
 from replay.errors import ReplayError, UsageError
 from replay.progress import Progress
@@ -15,9 +16,6 @@ from replay.schema import Table
 from replay.session import Session
 from replay.store import Store
 from replay.views import declared_tables
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 TableForm = Literal["parquet", "csv"]
 
@@ -74,12 +72,17 @@ def _chosen(table: Table, values: Mapping[str, str | None]) -> str:
 
 def _write(session: Session, query: str, path: Path, form: TableForm) -> Iterator[int]:
     """Write what a query gives; says after each batch how many rows it had."""
-    import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
-    batches: pa.RecordBatchReader = session.batches(query)
-    make = pq.ParquetWriter if form == "parquet" else pa_csv.CSVWriter
-    with batches, make(path, batches.schema) as writer:
+    schema, batches = session.batches(query)
+    if form == "csv":
+        with path.open("wb") as out:
+            out.write(csvtext.header(schema.names))
+            for batch in batches:
+                out.write(csvtext.lines(batch))
+                yield batch.num_rows
+        return
+    with pq.ParquetWriter(path, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
             yield batch.num_rows

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from replay import csvtext
 from replay.errors import UsageError
 from replay.texttable import PLAIN, Head, Look, cell, encode, printable, text_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PLAIN", "Format", "Head", "Look", "cell", "plain_table", "printable", "text_table", "write", "write_rows"]
+__all__ = ["PLAIN", "Format", "Head", "Look", "cell", "plain_table", "printable", "text_table", "write", "write_csv", "write_rows"]
 
 Format = Literal["table", "csv", "json", "parquet"]
-_CSV_SPECIAL = re.compile('[",\r\n]')
 
 
 def write(table: pa.Table, form: Format, out: IO[bytes], look: Look = PLAIN, *, spare: Sequence[str] = ()) -> None:
@@ -26,7 +25,7 @@ def write(table: pa.Table, form: Format, out: IO[bytes], look: Look = PLAIN, *, 
     if form == "parquet":
         _write_parquet(table, out)
     elif form == "csv":
-        _write_csv(table, out)
+        write_csv(table.column_names, table.to_batches(), out)
     else:
         write_rows(table.column_names, _rows(table), form, out, look, exact=False, spare=spare)
 
@@ -68,6 +67,13 @@ def plain_table(
     return text
 
 
+def write_csv(names: Sequence[str], batches: Iterable[pa.RecordBatch], out: IO[bytes]) -> None:
+    """The same for batches that need not be held all at once."""
+    out.write(csvtext.header(names))
+    for batch in batches:
+        out.write(csvtext.lines(batch))
+
+
 def _unique(names: Iterable[str]) -> list[str]:
     """SQL may give two columns one name; a row as a dictionary may not."""
     unique: list[str] = []
@@ -91,37 +97,6 @@ def _write_parquet(table: pa.Table, out: IO[bytes]) -> None:
     if out.isatty():
         raise UsageError("Parquet is not for a terminal", hint="write it to a file: -o FILE, or redirect stdout")
     write_table(out, table.rename_columns(_unique(table.column_names)))
-
-
-def _write_csv(table: pa.Table, out: IO[bytes]) -> None:
-    import pyarrow as pa
-    import pyarrow.csv as pa_csv
-
-    columns = []
-    for column in table.columns:
-        if pa.types.is_nested(column.type):
-            values = [None if value is None else json.dumps(value, default=encode) for value in column.to_pylist()]
-            columns.append(pa.chunked_array([pa.array(values, pa.string())]))
-        else:
-            columns.append(column)
-    flat = pa.Table.from_arrays(columns, names=table.column_names)
-    out.write((",".join(map(_csv_name, table.column_names)) + "\n").encode())
-    quoting = "needed" if any(map(_needs_quotes, columns)) else "none"
-    pa_csv.write_csv(flat, out, pa_csv.WriteOptions(include_header=False, quoting_style=quoting))
-
-
-def _csv_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"' if _CSV_SPECIAL.search(name) else name
-
-
-def _needs_quotes(column: pa.ChunkedArray) -> bool:
-    """Arrow quotes either every string or none."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_string(column.type):
-        return False
-    return pc.any(pc.match_substring_regex(column, _CSV_SPECIAL.pattern)).as_py() or False
 
 
 def _write_json(names: Sequence[str], rows: Iterable[Sequence[Any]], out: IO[bytes]) -> None:

@@ -25,6 +25,8 @@ _FETCHED_ROWS = 10_000
 # Of an answer that is shown as text.
 _SHOWN_ROWS = 20
 _HUGEINT_DIGITS = 38
+# What DuckDB's errors begin with that are about the query's values.
+_WRONG_USAGE = ("Conversion Error", "Invalid Input Error", "Out of Range Error")
 _Result = TypeVar("_Result")
 
 
@@ -110,10 +112,11 @@ class Session:
             cursor = self._select(query, lambda: self._connection.execute(query))
             return [column[0] for column in cursor.description or ()], _fetch(cursor)
 
-    def batches(self, query: str) -> pa.RecordBatchReader:
+    def batches(self, query: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Rows of one SELECT in Arrow batches, fetched as they are wanted."""
         with _explained():
-            return self._select(query, lambda: self._connection.sql(query)).to_arrow_reader()
+            reader = self._select(query, lambda: self._connection.sql(query)).to_arrow_reader()
+            return reader.schema, _read(reader)
 
     def _select(self, query: str, run: Callable[[], _Result]) -> _Result:
         import duckdb
@@ -213,6 +216,15 @@ def _fetch(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
         if not rows:
             return
         yield from rows
+
+
+def _read(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    try:
+        with reader:
+            yield from reader
+    except OSError as error:  # Arrow's word for what DuckDB says of a query that is under way
+        wrong = str(error).startswith(_WRONG_USAGE)
+        raise (UsageError if wrong else ReplayError)(_first_lines(error)) from None
 
 
 @contextmanager

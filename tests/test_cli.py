@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import signal
@@ -267,6 +269,13 @@ def test_formats(filled: Shell, tmp_path: Path) -> None:
     assert json.loads(filled(*query, "--format", "json").out) == [{"policy": "hold-off", "n": 1}, {"policy": "none", "n": 1}]
     assert filled(*query, "--format", "parquet", "-o", str(tmp_path / "n.parquet")).status == 0
     assert pl.read_parquet(tmp_path / "n.parquet")["n"].to_list() == [1, 1]
+
+
+def test_a_long_answer_as_csv_is_the_same_as_in_other_forms(filled: Shell) -> None:
+    query = ["sql", "select range as n, range // 7 || ',' as text, sum(range) over (order by range) as sum from range(200000)"]
+    rows = list(csv.DictReader(io.StringIO(filled(*query, "--format", "csv").out)))
+    as_text = [{name: str(value) for name, value in row.items()} for row in json.loads(filled(*query, "--format", "json").out)]
+    assert rows == as_text
 
 
 @pytest.mark.parametrize("name", reports.names())

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from replay.humane import duration, instant, quantity, size
-from replay.render import Head, Look, plain_table, printable, text_table, write
+from replay.render import Head, Look, plain_table, printable, text_table, write, write_csv
 
 
 def rendered(table: pa.Table, form: str) -> bytes:
@@ -36,6 +36,30 @@ def test_csv_is_what_a_csv_reader_expects() -> None:
     assert [row["name"] for row in rows] == ["plain", 'with "quotes", and commas', ""]
     assert [row["value"] for row in rows] == ["1", "-7", ""]
     assert [row["list"] for row in rows] == ["[1, 2]", "[]", ""]
+
+
+def test_csv_is_the_same_however_the_rows_come() -> None:
+    whole = rendered(TABLE, "csv")
+    assert (
+        whole
+        == b"""name,value,list,share
+plain,1,"[1, 2]",0.5
+"with ""quotes"", and commas",-7,[],nan
+,,,
+"""
+    )
+    out = io.BytesIO()
+    write_csv(TABLE.column_names, (TABLE.slice(at, 1).to_batches()[0] for at in range(3)), out)
+    assert out.getvalue() == whole
+
+
+def test_csv_of_what_arrow_has_no_text_for() -> None:
+    values = {
+        "blob": pa.array([b"\xff\x00"]),
+        "interval": pa.array([None], pa.month_day_nano_interval()),
+        "huge": pa.array([Decimal(2**70)], pa.decimal128(38, 0)),
+    }
+    assert rendered(pa.table(values), "csv").splitlines()[1] == b"ff00,,1180591620717411303424"
 
 
 def test_csv_without_special_characters_has_no_quotes() -> None:

@@ -162,6 +162,20 @@ def test_rows_come_as_they_are_fetched(session: Session) -> None:
         list(failing)
 
 
+def test_batches_come_as_they_are_fetched(session: Session) -> None:
+    query = "SELECT range AS number, 'a,b' AS text, range::HUGEINT AS wide FROM range(300000)"
+    schema, batches = session.batches(query)
+    fetched = list(batches)
+    assert len(fetched) > 1
+    assert pa.Table.from_batches(fetched, schema).column("number").to_pylist() == list(range(300_000))
+    _, failing = session.batches("SELECT CASE WHEN range = 60000 THEN error('bad') END FROM range(70000)")
+    with pytest.raises(ReplayError, match="bad"):
+        list(failing)
+    _, wrong = session.batches("SELECT (CASE WHEN range = 60000 THEN 'x' ELSE '1' END)::INTEGER FROM range(70000)")
+    with pytest.raises(UsageError, match="Could not convert"):
+        list(wrong)
+
+
 def test_sums_come_as_plain_integers(session: Session) -> None:
     answer = session.sql("SELECT class, sum(npages) AS pages FROM conflicts GROUP BY class")
     assert answer.arrow().schema.field("pages").type == pa.int64()
