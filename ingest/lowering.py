@@ -195,8 +195,9 @@ class Lowering:
     def _count_pages_and_waits(self, parts: Sequence[Part], pins: dict[str, Column]) -> None:
         """The kernel waits for busy DAX pages only: where no pin of ours explains one, ours are not all."""
         for part in parts:
-            for counter, counts in zip((self.losses.of, self.losses.add), part.columns.counts(), strict=True):
-                counter("events_without_file", sum(counts[OP_CODE[op]] for op in _PAGE_OPS))
+            events, without_file = (sum(counts[OP_CODE[op]] for op in _PAGE_OPS) for counts in part.columns.counts())
+            self.losses.of("events_without_file", events)
+            self.losses.add("events_without_file", without_file)
         waits = np.concatenate([np.empty(0, WAIT), *(part.waits() for part in parts)])
         file, ts = waits["file"], waits["ts"]
         ended = np.where(pins["ts_unpin"].data < 0, np.iinfo(np.int64).max, pins["ts_unpin"].data)
