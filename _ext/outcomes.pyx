@@ -5,6 +5,7 @@ import sys
 import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from replay._ext.decisions cimport N_METRICS
@@ -242,16 +243,21 @@ cdef void* address(column) except NULL:
 # -- as arrays ---------------------------------------------------------------------------------------------------------
 
 cdef rows_of(Buffer* buffer, size_t size, names_64, names_32):
-    """The rows of a buffer as one array for each column."""
+    """The rows of a buffer, which is empty then, as one array for each column."""
     kinds = [(name, np.int64) for name in names_64] + [(name, np.int32) for name in names_32]
     packed = np.dtype(kinds)
     dtype = np.dtype({"names": list(packed.names), "formats": [packed[name] for name in packed.names],
                       "offsets": [packed.fields[name][1] for name in packed.names], "itemsize": size})
-    cdef uint8_t[::1] raw = np.empty(buffer.n * size, np.uint8)
-    if buffer.n > 0:
-        memcpy(&raw[0], buffer.data, <size_t>buffer.n * size)
+    cdef const uint8_t[::1] raw
+    if buffer.n == 0:
+        return {name: np.empty(0, packed[name]) for name in packed.names}
+    raw = <const uint8_t[:buffer.n * <int64_t>size]>buffer.data
     rows = np.asarray(raw).view(dtype)
-    return {name: np.ascontiguousarray(rows[name]) for name in packed.names}
+    columns = {name: rows[name].copy() for name in packed.names}
+    free(buffer.data)
+    buffer.data = NULL
+    buffer.n = buffer.room = 0
+    return columns
 
 
 cdef outcomes(World* w, Blocks blocks):

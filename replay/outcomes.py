@@ -133,8 +133,9 @@ def _conflicts(rows: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:
 
 
 def _stalls(rows: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:
-    order = np.argsort(rows["ts"], kind="stable")  # the engine writes a stall when it ends
-    rows = {name: values[order] for name, values in rows.items()}
+    if (np.diff(rows["ts"]) < 0).any():  # the engine writes a stall when it ends
+        order = np.argsort(rows["ts"], kind="stable")
+        rows = {name: values[order] for name, values in rows.items()}
     return {
         "ts": rows["ts"],
         "dur": rows["dur"],
