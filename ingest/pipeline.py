@@ -32,6 +32,8 @@ _CHUNK_BYTES = 1 << 20
 # How long a file's hash may hold up the reading that could turn out to be unnecessary.
 _HASH_PATIENCE_SECONDS = 0.2
 _PROGRESS_SECONDS = 0.2
+# Columns of events whose values are mostly those of the row before.
+_REPEATING = ("npages", "pin", "mr", "result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def _write_events(folder: Path, parts: Sequence[Part], written: Callable[[int], 
     stopped = Event()
 
     def write(number: int, name: str) -> None:
-        with open_writer(folder / name, EVENTS.arrow_schema()) as writer:
+        with open_writer(folder / name, EVENTS.arrow_schema(), repeating=_REPEATING) as writer:
             for events in parts[number].tables(lasting=False):
                 if stopped.is_set():
                     return
