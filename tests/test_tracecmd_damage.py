@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Callable
@@ -79,6 +80,19 @@ def test_a_page_that_says_it_holds_more_than_a_page_is_skipped(read) -> None:
     tables, losses, _ = read(make.version_6(trace(pages)))
     assert [row["n"] for row in tables["wake"]] == [2]
     assert losses == {"undecodable_bytes": 4096}
+
+
+@pytest.mark.parametrize("at", [-4, -3, 0, 4, 5, 9])
+def test_a_damaged_chunk_costs_its_own_pages_only(read, at) -> None:
+    """Chunks are decompressed together; `at` counts from the frame of the second one, before which its size stands."""
+    pages = b"".join(make.page(START + n, make.data(0, wake(n))) for n in range(4))
+    file = bytearray(make.version_7(trace(pages), "zstd", chunk_pages=1))
+    frames = [found.start() for found in re.finditer(rb"\x28\xb5\x2f\xfd", file)][-4:]
+    packed_bytes = int.from_bytes(file[frames[1] - 8 : frames[1] - 4], "little")
+    file[frames[1] + at] ^= 0x15
+    tables, losses, _ = read(bytes(file))
+    assert [row["n"] for row in tables["wake"]] == [0, 2, 3]
+    assert losses == {"undecodable_bytes": packed_bytes}
 
 
 SMALL = trace(
