@@ -19,6 +19,7 @@ from replay.options import (
     JobsOption,
     OutputOption,
     ParamsOption,
+    PlainOption,
     PoliciesOption,
     PolicyFileOption,
     ReplayedParamsOption,
@@ -30,6 +31,7 @@ from replay.options import (
     TracesOption,
     VersionOption,
 )
+from replay.recordcli import record
 
 app = typer.Typer(
     name="replay",
@@ -40,18 +42,11 @@ app = typer.Typer(
 )
 
 
-def _plain(wanted: bool) -> None:
-    if wanted:
-        from replay.console import PLAIN_WANTED
-
-        PLAIN_WANTED.set(True)
-
-
 @app.callback(invoke_without_command=True, epilog=epilog("replay"))
 def _top(
     context: typer.Context,
     store: StoreOption = None,
-    plain: Annotated[bool, typer.Option("--plain", callback=_plain, help="Print no more than ASCII, and no plots.")] = False,
+    plain: PlainOption = False,
     version: VersionOption = False,
 ) -> None:
     if context.invoked_subcommand is None:
@@ -64,6 +59,7 @@ def ingest(
     context: typer.Context,
     traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Files and directories to read; formats are told from content.")],
     store: StoreOption = None,
+    plain: PlainOption = False,
 ) -> None:
     """Read traces into the store.
 
@@ -89,6 +85,7 @@ def run(
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
+    plain: PlainOption = False,
 ) -> None:
     """Replay traces under policies.
 
@@ -113,6 +110,7 @@ def sweep(
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
+    plain: PlainOption = False,
 ) -> None:
     """Replay under every combination of parameters.
 
@@ -148,6 +146,7 @@ def report(
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
+    plain: PlainOption = False,
 ) -> None:
     """Answer a question about the runs.
 
@@ -183,6 +182,7 @@ def sql(
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
+    plain: PlainOption = False,
 ) -> None:
     """Run a SELECT over the store.
 
@@ -207,6 +207,7 @@ def export(
     trace: TraceOption = None,
     policy: ReplayedPolicyOption = None,
     store: StoreOption = None,
+    plain: PlainOption = False,
 ) -> None:
     """Give a trace and its runs to other programs.
 
@@ -228,6 +229,7 @@ def policies(
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
+    plain: PlainOption = False,
 ) -> None:
     """Print what each policy decides.
 
@@ -250,6 +252,7 @@ def validate(
     form: FormatOption = FormatName.table,
     output: OutputOption = None,
     store: StoreOption = None,
+    plain: PlainOption = False,
 ) -> int:
     """Compare replay and kernel.
 
@@ -261,35 +264,7 @@ def validate(
     return command(store_path(context, store), trace, misses, form.value, output)
 
 
-@app.command(epilog=epilog("record"), context_settings={"allow_interspersed_args": False})
-def record(
-    command: Annotated[
-        list[str] | None, typer.Argument(metavar="-- COMMAND...", show_default=False, help="The workload; recording ends with it.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", "-a", help="Record the system as it is, until -d or an interrupt.")] = False,
-    seconds: Annotated[
-        float | None, typer.Option("--duration", "-d", min=0.1, metavar="SECONDS", help="With -a or -p: for so long.")
-    ] = None,
-    pid: Annotated[int | None, typer.Option("--pid", "-p", min=1, metavar="PID", help="Record until this process ends.")] = None,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="The trace; default: trace.dat, or perf.data of perf.")
-    ] = None,
-    buffer_kb: Annotated[int, typer.Option("--buffer", "-b", min=64, max=1 << 22, metavar="KB", help="Kernel buffer of each CPU.")] = 8192,
-    recorder: Annotated[
-        str | None, typer.Option("--recorder", metavar="NAME", help="trace-cmd or perf; default: the first that is installed.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands as a shell script, and run nothing.")] = False,
-) -> int:
-    """Record a trace (as root).
-
-    Sets up the probes that this kernel offers, runs trace-cmd or perf, and removes the probes at any exit. Says what is not recorded
-    and what that costs. Keeps the mappings and memory regions that there were before in FILE.state, for ingest.
-    """
-    from replay.record import record as do_record
-    from replay.recorder import Request
-
-    wanted = Request(command or (), everything, seconds, pid, output, buffer_kb, recorder, dry_run)
-    return do_record(wanted)
+app.command(epilog=epilog("record"), context_settings={"allow_interspersed_args": False})(record)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -84,6 +84,16 @@ TracesOption = Annotated[
 ]
 
 
+def _plain(wanted: bool) -> None:
+    if wanted:
+        from replay.console import PLAIN_WANTED
+
+        PLAIN_WANTED.set(True)
+
+
+PlainOption = Annotated[bool, typer.Option("--plain", callback=_plain, help="Print no more than ASCII, and no plots.")]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from replay import __version__

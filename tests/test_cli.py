@@ -271,6 +271,13 @@ def test_formats(filled: Shell, tmp_path: Path) -> None:
     assert pl.read_parquet(tmp_path / "n.parquet")["n"].to_list() == [1, 1]
 
 
+def test_plain_stands_before_the_command_or_behind_it(filled: Shell) -> None:
+    query = ("sql", "select 'ä' as a")
+    assert "ä" in filled(*query).out
+    for args in (("--plain", *query), (*query, "--plain")):
+        assert filled(*args).out == "a\n-\n\\xe4\n"
+
+
 def test_a_long_answer_as_csv_is_the_same_as_in_other_forms(filled: Shell) -> None:
     query = ["sql", "select range as n, range // 7 || ',' as text, sum(range) over (order by range) as sum from range(200000)"]
     rows = list(csv.DictReader(io.StringIO(filled(*query, "--format", "csv").out)))
