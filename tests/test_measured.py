@@ -10,6 +10,7 @@ import pytest
 from builders.stores import TRACE, add_trace
 
 from replay import breaks
+from replay.comparison import wait_row
 from replay.ingest.pipeline import ingest_file
 from replay.store import Store
 from replay.validate import as_text, validate
@@ -105,6 +106,25 @@ def test_a_break_is_predicted_without_the_time_in_which_its_breaker_waited_for_a
     assert (wait["measured"], wait["predicted"], wait["error"], wait["within"]) == (92_000_000, 90_000_000, 0, True)
     (own,) = rows(result, "the breaker's own clock")
     assert (own["measured"], own["predicted"], own["within"]) == (93_000_000, 91_000_000, True)
+
+
+def test_what_the_scheduler_tells_of_the_breaker_is_said(tmp_path: Path) -> None:
+    gone = 10 + 90_000_000
+    own = {"seq": [90, 91, 92], "cpu": [0] * 3, "buffer": [""] * 3}
+    woken = pa.table({**own, "ts": [gone - 5_000_000, gone + 100_000, gone + 300_000], "pid": [20, 20, 10]})
+    switched = pa.table({**own, "ts": [gone - 4_000_000, gone + 600_000, gone + 1_900_000], "next_pid": [20, 20, 20]})
+    raw = {("sched", "sched_waking"): woken, ("sched", "sched_switch"): switched}
+    result = validated(Store(tmp_path / "store", create=True), tables=entities(break_events(90_000_000)), raw=raw, ts_last=10**12)
+    (wait,) = rows(result, "lease break wait")
+    assert "2 ms of it after the lease was gone, for a CPU (500 us of that from being woken to running, by sched_switch)" in wait["note"]
+
+
+def test_a_break_that_others_move_is_not_judged_where_it_differs() -> None:
+    """All are replayed with one break's answer: what others took more or less is how far off the replay has this one."""
+    same, other = wait_row("lease break wait", "x", 10**9, 10**9), wait_row("lease break wait", "x", 10**9, 5 * 10**8)
+    assert [breaks._judged(same, 10**10)["within"], breaks._judged(other, 4_000_000)["within"]] == [True, False]
+    moved = breaks._judged(other, -6_000_000)
+    assert (moved["within"], moved["note"].endswith("6 ms off")) == (None, True)
 
 
 def test_a_break_that_the_replay_would_let_expire_and_the_kernel_did_not_is_told(tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ compaction() { ext4; workload compaction <<-'END'
 		hear /tmp/said1; echo 1 > /proc/sys/vm/compact_memory; sleep 0.3; echo 1 > /proc/sys/vm/compact_memory; say /tmp/said2; wait
 	END
 	record compaction $EXT4 -- sh /tmp/compaction.sh; }
-lease_answered()   { ext4; record lease_answered $EXT4 -- /tmp/leaseload /data/f 8 6 ${REVOKE_MS:-120}; }
+# With what the scheduler does, which tells how long the breaker waited for a CPU.
+lease_answered()   { ext4; BUFFER=20000 record lease_answered $EXT4 -e sched:sched_waking -e sched:sched_switch -- /tmp/leaseload /data/f 8 6 ${REVOKE_MS:-120}; }
 lease_unanswered() { ext4; echo 3 > /proc/sys/fs/lease-break-time; record lease_unanswered $EXT4 -- /tmp/leaseload /data/f 8 2 9000; echo 45 > /proc/sys/fs/lease-break-time; }
 # Direct IO of 2.5 s into a DAX mapping; a hole is punched meanwhile and has to wait until the pages are let go. The end of direct IO
 # does not wake the waiter (__put_devmap_managed_page_refs is not reached in 6.1.192); who pins a page next and lets it go does.
