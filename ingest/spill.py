@@ -48,12 +48,12 @@ class Spill:
     written_bytes: int = 0
 
     def take(self, state: State) -> None:
-        """Put the rows that the packer holds aside as one chunk, and behind them the patches that are about them."""
+        """Put the rows that the packer holds aside as one chunk, and before them, where numbers are aligned, the patches about them."""
         count, packed = self.packer.rows, self.packer.take()
         patches = np.frombuffer(state.take_patches(), PATCH)
         own = patches["row"] >= self.rows
         self.late.append(patches[~own])
-        chunk = packed + _in_order(patches[own], self.rows).tobytes()
+        chunk = _in_order(patches[own], self.rows).tobytes() + packed
         self.chunks.append(Chunk(self.rows, count, self.written_bytes, len(packed), len(chunk) - len(packed)))
         self.rows += count
         if self.file is None and sum(map(len, self.held)) + len(chunk) > MEMORY_BYTES:
@@ -75,12 +75,12 @@ class Spill:
         place = self.chunks[number]
         size = place.packed_bytes + place.patch_bytes
         chunk = self.held[number] if number < len(self.held) else os.pread(self.file.fileno(), size, place.offset)
-        patches = np.frombuffer(chunk, PATCH, offset=place.packed_bytes)
+        patches = np.frombuffer(chunk, PATCH, place.patch_bytes // PATCH.itemsize)
         (late,) = self.late
         low, high = np.searchsorted(late["row"], (place.first_row, place.first_row + place.rows))
         if low < high:
             patches = _in_order(np.concatenate([patches, _in_order(late[low:high], place.first_row)]), 0)
-        return memoryview(chunk)[: place.packed_bytes], patches.view(np.int64).reshape(-1, 3)
+        return memoryview(chunk)[place.patch_bytes :], patches.view(np.int64).reshape(-1, 3)
 
     def close(self) -> None:
         """Remove the file."""

@@ -78,3 +78,14 @@ def test_rows_that_end_too_early_are_an_error() -> None:
             unpacked(packed[:cut], rows)
     assert packer.rows == 0
     assert packer.take() == b""
+
+
+def test_patches_of_a_chunk_are_aligned() -> None:
+    for more in range(8):
+        lowering = Lowering(TraceInfo("test.dat", "test", "mono", None, 1), Losses())
+        lowering.add(batch([mmap(1, BASE + 4096 * more, 4), *(dirtied(2, 1 << 7 * n) for n in range(more))]))
+        lowering.finish()
+        packed, patches = lowering.spill.chunk(0)
+        assert patches.flags.aligned
+        assert len(patches) == 2
+        assert unpacked(packed, 1 + more)["op"][0] == OPS.index("mmap")
