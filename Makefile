@@ -9,6 +9,9 @@ CORE    = setup.py $(wildcard _ext/*.pyx _ext/*.pxd)
 FUZZ    ?=
 SECONDS ?= 60
 FUZZ_CC ?= clang-14
+# make sanitize: the tests of decoders, lowering and engine
+SANITIZED = $(wildcard $(addprefix tests/test_,tracecmd*.py ringbuffer.py perfdata*.py text.py text_*.py graphtext.py identity.py slots.py packing.py \
+	lowering*.py jsonl.py rawfiles.py bounds.py engine*.py examples.py oracle.py runs.py))
 # make bench: of which trace, of how many events (of several numbers, as in 5M,10M,20M: how it grows), and how often all is measured
 TRACE  ?= sample_traces/rdma-ext4.dat
 EVENTS ?= 2M
@@ -69,11 +72,11 @@ package: setup ## build sdist and wheel, install the wheel in a clean environmen
 	build/clean/bin/pip install -q --disable-pip-version-check -c constraints.txt dist/*.whl
 	cd build/clean && bin/replay --version && bin/replay --store store ingest ../../sample_traces/rdma-ext4.dat && bin/replay --store store run --policy none
 
-sanitize: setup ## the decoder and engine tests under AddressSanitizer and UndefinedBehaviorSanitizer
+sanitize: setup ## the tests of everything compiled under AddressSanitizer and UndefinedBehaviorSanitizer
 	REPLAY_BUILD=sanitize $(BIN)/python setup.py -q build_ext --inplace --force
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-		$(BIN)/python -m pytest tests/test_tracecmd.py tests/test_tracecmd_damage.py tests/test_ringbuffer.py tests/test_perfdata*.py tests/test_engine*.py tests/test_identity.py tests/test_text.py tests/test_text_damage.py; \
+		$(BIN)/python -m pytest $(SANITIZED); \
 		status=$$?; $(BIN)/python setup.py -q build_ext --inplace --force; exit $$status
 
 fuzz: setup ## coverage-guided fuzzing of the decoders: make fuzz FUZZ=tracedat SECONDS=600

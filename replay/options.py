@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,67 +22,37 @@ class FormatName(StrEnum):
 StoreOption = Annotated[str | None, typer.Option("--store", metavar="DIR", help=f"The store [env REPLAY_STORE; default {DEFAULT_STORE}].")]
 FormatOption = Annotated[FormatName, typer.Option("--format", help="How to print the table.")]
 OutputOption = Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write into this file instead of stdout.")]
-TraceOption = Annotated[
-    str | None,
-    typer.Option("--trace", metavar="TRACE", help="A trace: id, its beginning, or source file name.", autocompletion=completion.traces),
-]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Threads; default: one per CPU.")]
 PolicyFileOption = Annotated[
     str | None, typer.Option("--policy-file", metavar="FILE", help="TOML with policies of your own: a table [policy.NAME] for each.")
 ]
+
+
+def _offering(name: str, metavar: str, help_: str, offers: Callable[..., completion.Offers]) -> Any:
+    """--policy, --param and --trace: commands differ in what they do with them and in what there is to offer."""
+    return typer.Option(name, metavar=metavar, help=help_, autocompletion=offers)
+
+
+_ONE_OR_JOINED = "A policy, or several joined by +; may be given again."
 PoliciesOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--policy",
-        metavar="NAME",
-        help="A policy, or several joined by +; may be given again. Default: every built-in one.",
-        autocompletion=completion.policies,
-    ),
+    list[str] | None, _offering("--policy", "NAME", f"{_ONE_OR_JOINED} Default: every built-in one.", completion.policies)
+]
+SweptPoliciesOption = Annotated[list[str], _offering("--policy", "NAME", _ONE_OR_JOINED, completion.policies)]
+ReplayedPolicyOption = Annotated[
+    str | None, _offering("--policy", "NAME", "Only runs of this policy; default: all.", completion.replayed_policies)
 ]
 ParamsOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--param",
-        metavar="NAME=VALUE",
-        help="A parameter, such as lease.app=5ms; may be given again.",
-        autocompletion=completion.parameters,
-    ),
-]
-ReplayedPolicyOption = Annotated[
-    str | None,
-    typer.Option("--policy", metavar="NAME", help="Only runs of this policy; default: all.", autocompletion=completion.replayed_policies),
-]
-SweptPoliciesOption = Annotated[
-    list[str],
-    typer.Option(
-        "--policy",
-        metavar="NAME",
-        help="A policy, or several joined by +; may be given again.",
-        autocompletion=completion.policies,
-    ),
+    _offering("--param", "NAME=VALUE", "A parameter, such as lease.app=5ms; may be given again.", completion.parameters),
 ]
 SweptParamsOption = Annotated[
-    list[str],
-    typer.Option(
-        "--param",
-        metavar="NAME=VALUES",
-        help="Values, with commas; A..B:N is N values from A to B.",
-        autocompletion=completion.swept_parameters,
-    ),
+    list[str], _offering("--param", "NAME=VALUES", "Values, with commas; A..B:N is N values from A to B.", completion.swept_parameters)
 ]
 ReplayedParamsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--param",
-        metavar="NAME=VALUE",
-        help="Only runs with this parameter; may be given again.",
-        autocompletion=completion.parameters,
-    ),
+    list[str] | None, _offering("--param", "NAME=VALUE", "Only runs with this parameter; may be given again.", completion.parameters)
 ]
-TracesOption = Annotated[
-    list[str] | None,
-    typer.Option("--trace", metavar="TRACE", help="A trace; may be given again.", autocompletion=completion.traces),
-]
+TraceOption = Annotated[str | None, _offering("--trace", "TRACE", "A trace: id, its beginning, or source file name.", completion.traces)]
+TracesOption = Annotated[list[str] | None, _offering("--trace", "TRACE", "A trace; may be given again.", completion.traces)]
 
 
 def _plain(wanted: bool) -> None:
