@@ -19,7 +19,7 @@ class Outcome(TypedDict):
     stalls: dict[str, npt.NDArray[np.int64]]
     refusals: dict[str, npt.NDArray[np.int64]]
     revocations: dict[str, npt.NDArray[np.int64]]
-    bins: npt.NDArray[np.uint64]
+    bins: npt.NDArray[np.object_]
     first: int
     end: int
     bin_ns: int

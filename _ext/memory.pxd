@@ -31,9 +31,16 @@ cdef extern from *:
         else if (item_bytes == 8)
             for (i = 0; i < count; i++) { uint64_t v = word_64(data + 8 * i, 1); memcpy(data + 8 * i, &v, 8); }
     }
+    /* sum[0] is the lower half of a sum, sum[1] the upper one. */
+    static inline void add_product(uint64_t *sum, uint64_t a, uint64_t b) {
+        unsigned __int128 whole = ((unsigned __int128)sum[1] << 64 | sum[0]) + (unsigned __int128)a * b;
+        sum[0] = (uint64_t)whole;
+        sum[1] = (uint64_t)(whole >> 64);
+    }
     /* GCC takes a function that only prefetches for one without effect, and drops calls of it; the empty statement has one. */
     static inline void prefetch(const void *address) { __asm__ volatile("" : : "r"(address)); __builtin_prefetch(address); }
     """
+    void add_product(uint64_t *sum, uint64_t a, uint64_t b) noexcept nogil
     void prefetch(const void *address) noexcept nogil
     uint16_t word_16(const uint8_t *, bint big_endian) noexcept nogil
     uint32_t word_32(const uint8_t *, bint big_endian) noexcept nogil

@@ -9,6 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from replay._ext.decisions cimport N_METRICS
+from replay._ext.memory cimport add_product
 from replay._ext.world cimport (
     Buffer, Conflicts, HELD, HELD_LONG, HELD_SHARED, HELD_STALE, Integral, MAPPED, N_BINS, PAGE_BYTES, Pin, RUN_SLOTS, World, born, matches, push,
 )
@@ -159,7 +160,7 @@ cdef inline int64_t bin_of(World* w, int64_t time) noexcept nogil:
 
 
 cdef void charge_at(World* w, int metric, int64_t time, int64_t amount) noexcept nogil:
-    w.bins[metric * N_BINS + bin_of(w, time)] += <uint64_t>amount
+    add_product(&w.bins[2 * (metric * N_BINS + bin_of(w, time))], <uint64_t>amount, 1)
 
 
 cdef void charge(World* w, int metric, int64_t amount) noexcept nogil:
@@ -173,7 +174,7 @@ cdef void change(World* w, Integral* integral, int metric, int64_t delta) noexce
         b = bin_of(w, integral.since)
         while True:
             edge = until if b == N_BINS - 1 else min(until, w.first + (b + 1) * w.bin_ns)
-            w.bins[metric * N_BINS + b] += <uint64_t>integral.n * <uint64_t>(edge - integral.since)
+            add_product(&w.bins[2 * (metric * N_BINS + b)], <uint64_t>integral.n, <uint64_t>(edge - integral.since))
             integral.since = edge
             b += 1
             if edge == until:
@@ -262,8 +263,9 @@ cdef rows_of(Buffer* buffer, size_t size, names_64, names_32):
 
 cdef outcomes(World* w, Blocks blocks):
     """All tables, and what the intervals cost."""
-    cdef uint64_t[:, ::1] bins = np.zeros((N_METRICS, N_BINS), np.uint64)
-    memcpy(&bins[0, 0], w.bins, N_METRICS * N_BINS * sizeof(uint64_t))
+    cdef uint64_t[:, :, ::1] halves = np.zeros((N_METRICS, N_BINS, 2), np.uint64)
+    memcpy(&halves[0, 0, 0], w.bins, N_METRICS * N_BINS * 2 * sizeof(uint64_t))
+    bins = np.asarray(halves).astype(object)
     return {
         "conflicts": blocks.rest(&w.conflicts),
         "stalls": rows_of(&w.stalls, sizeof(StallRow), ("ts", "dur", "index", "npages"),
@@ -272,7 +274,7 @@ cdef outcomes(World* w, Blocks blocks):
                             ("reason", "task", "file", "pin", "region")),
         "revocations": rows_of(&w.revocations, sizeof(RevocationRow), ("ts", "npages"),
                                ("reason", "op", "task", "breaker", "file", "region")),
-        "bins": np.asarray(bins),
+        "bins": bins[:, :, 0] + (bins[:, :, 1] << 64),
         "first": w.first,
         "end": w.end,
         "bin_ns": w.bin_ns,

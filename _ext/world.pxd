@@ -389,7 +389,7 @@ cdef struct World:
     Integral held
     Integral pinned        # a page counts for each pin that was taken of it, wherever it is now
     int64_t bin_ns
-    uint64_t* bins         # [metric][interval]
+    uint64_t* bins         # [metric][interval][half]: a terabyte pinned for hours is more page nanoseconds than 64 bits hold
 
 
 cdef inline int64_t more_of(const Rows* rows, int64_t row) noexcept nogil:

@@ -81,7 +81,7 @@ cdef int allocate(World* w) except -1 nogil:
         w.locks = <InodeLock*>zeros(w.n_files, sizeof(InodeLock))
     if w.period > 0:
         w.cleaned_at = <int64_t*>zeros(w.n_slots, sizeof(int64_t))
-    w.bins = <uint64_t*>zeros(N_METRICS * N_BINS, sizeof(uint64_t))
+    w.bins = <uint64_t*>zeros(N_METRICS * N_BINS * 2, sizeof(uint64_t))
     return 0
 
 

@@ -131,6 +131,13 @@ def test_explicit_pins(replay_events: Any) -> None:
         assert pages == {"wb_while_pinned": 2, "dirty_after_clean": 2}, policy
 
 
+def test_integrals_of_big_hosts_are_exact(replay_events: Any) -> None:
+    # 4096 pages for 20000 days: each of 256 intervals has 2.8e19 page nanoseconds, more than 64 bits hold.
+    days = 86_400_000
+    outcome = replay_events([mr_reg(0, 5, 0, 4096), mr_dereg(20_000 * days, 5)], "none")
+    assert outcome.costs["pinned_page_seconds"] == 4096 * 20_000 * 86_400
+
+
 # -- admit ------------------------------------------------------------------------------------------------------------
 
 
