@@ -104,8 +104,8 @@ cdef void walk(World* w) noexcept nogil:
         if task.mode == ATTACHED:
             effect = effects[ops[row] * N_PAGE_FLAGS + flags[slots[row]]]
             closer = effect // CLOSER | (~row_flags[row] & ROW_SHORT)
-            if lost and subjects[row] >= 0:
-                closer |= regions[subjects[row]].state >= REGION_REFUSED
+            if lost and not closer and subjects[row] >= 0:   # a region: rows of pins need a closer look anyway
+                closer = regions[subjects[row]].state >= REGION_REFUSED
             if closer:
                 break
             flags[slots[row]] = <uint16_t>effect
