@@ -2,7 +2,7 @@
 
 A row is told by its operation, a u16 that says which fields differ from what was expected, and each difference as a signed
 number of seven bits a byte. Expected are the time and seq of the row before, and the other fields of the last row of the same
-operation: about nine bytes a row instead of 64.
+operation: about seven bytes a row instead of 64.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
