@@ -8,7 +8,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +92,7 @@ def ingest_file(store: Store, path: str, progress: Progress | None = None) -> In
             return IngestSummary(found, already=True)
         with store.stage("traces", "new") as stage:
             try:
-                info, tables, totals, raw = _read(kind, path, stage.path, progress, state, lambda: _known(store, hashing) is not None)
+                info, tables, totals, raw = _read(kind, path, stage, progress, state, lambda: _known(store, hashing) is not None)
             except _Already:
                 pass
             else:
@@ -106,50 +105,51 @@ def ingest_file(store: Store, path: str, progress: Progress | None = None) -> In
 
 
 def _read(
-    kind: str, path: str, folder: Path, progress: Progress | None, before: SystemState | None, known: Callable[[], bool]
+    kind: str, path: str, stage: Stage, progress: Progress | None, before: SystemState | None, known: Callable[[], bool]
 ) -> tuple[TraceInfo, Mapping[str, pa.Table], EventTotals, Sequence[RawFile]]:
-    """Fill the folder with the trace's tables; gives all but the events, of which there may be too many."""
+    """Fill the stage with the trace's tables; gives all but the events, of which there may be too many."""
     stages = _Stages(progress)
     if kind == "jsonl":
         from replay.ingest.jsonl import read_jsonl
 
         info, canonical = read_jsonl(path, stages.reading)
-        return info, *_write(folder, canonical, lambda _: stages.end()), ()
+        return info, *_write(stage, canonical, lambda _: stages.end()), ()
     from replay.ingest.ahead import read_ahead
     from replay.ingest.before import count, informed
     from replay.ingest.lowering import Lowering
 
     reader = _open(kind, path)
     info = reader.info if before is None else informed(reader.info, before)
-    with closing(Lowering(info, reader.losses, folder, before)) as lowering:
-        with RawFiles(folder / "raw") as files, closing(read_ahead(reader, stages.reading)) as batches:
+    with closing(Lowering(info, reader.losses, stage.path, before)) as lowering, RawFiles(stage.path / "raw", stage.syncing.add) as files:
+        with closing(read_ahead(reader, stages.reading)) as batches:
             for batch in batches:
                 files.add(batch)
                 lowering.add(batch)
                 if known():
                     raise _Already
-            raw = files.finish()
+        files.end()
         if before is not None:
             count(before, reader.losses)
         canonical, rows_put_aside = lowering.finish(), lowering.spill.rows
-        tables, totals = _write(folder, canonical, lambda rows: stages.writing(rows, rows_put_aside))
+        tables, totals = _write(stage, canonical, lambda rows: stages.writing(rows, rows_put_aside))
+        raw = files.finish()
         stages.end()
         return info, tables, totals, raw
 
 
-def _write(folder: Path, canonical: Canonical, written: Callable[[int], None]) -> tuple[dict[str, pa.Table], EventTotals]:
+def _write(stage: Stage, canonical: Canonical, written: Callable[[int], None]) -> tuple[dict[str, pa.Table], EventTotals]:
     """Write every table, first the events, whose parts are made and written side by side; `written` hears how many there have been."""
     from replay.parquet import write_table
 
     canonical.totals.files = len(canonical.parts)
-    _write_events(folder, canonical.parts, written)
+    _write_events(stage, canonical.parts, written)
     tables = canonical.entities()
     for name, table in tables.items():
-        write_table(folder / f"{name}.parquet", table)
+        write_table(stage.path / f"{name}.parquet", table)
     return tables, canonical.totals
 
 
-def _write_events(folder: Path, parts: Sequence[Part], written: Callable[[int], None]) -> None:
+def _write_events(stage: Stage, parts: Sequence[Part], written: Callable[[int], None]) -> None:
     from replay.parquet import open_writer
     from replay.schema import EVENTS
 
@@ -157,12 +157,14 @@ def _write_events(folder: Path, parts: Sequence[Part], written: Callable[[int], 
     stopped = Event()
 
     def write(number: int, name: str) -> None:
-        with open_writer(folder / name, EVENTS.arrow_schema(), repeating=_REPEATING) as writer:
+        path = stage.path / name
+        with open_writer(path, EVENTS.arrow_schema(), repeating=_REPEATING) as writer:
             for events in parts[number].tables(lasting=False):
                 if stopped.is_set():
                     return
                 writer.write_table(events, row_group_size=max(events.num_rows, 1))
                 done[number] += events.num_rows
+        stage.syncing.add(path)
 
     with ThreadPoolExecutor(os.cpu_count() or 1, "events") as pool:
         writing = {pool.submit(write, number, name) for number, name in enumerate(file_names(EVENTS.name, len(parts)))}

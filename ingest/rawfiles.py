@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,8 +59,10 @@ class _Sink:
 class RawFiles:
     """Use as a context manager: leaving it waits for the threads, whether all went well or not."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, whole: Callable[[Path], None]) -> None:
+        """`whole` hears of each file that nothing more is written to, from any thread."""
         self._folder = folder
+        self._whole = whole
         self._sinks: dict[EventName, _Sink] = {}
         self._names: set[str] = set()
         self._lock = Lock()
@@ -92,11 +95,14 @@ class RawFiles:
             if sink.gathered_rows >= GROUP_ROWS:
                 self._pass_on(sink)
 
-    def finish(self) -> list[RawFile]:
-        """Write what is left and wait for it; the tables, in order of name."""
+    def end(self) -> None:
+        """No more batches come: have the threads write what is left. It is in memory as it is, so nothing waits for room."""
         for _, sink in sorted(self._sinks.items()):
-            if sink.gathered:
-                self._pass_on(sink, complete=True)
+            self._room.release()
+            self._pass_on(sink, complete=True)
+
+    def finish(self) -> list[RawFile]:
+        """Wait for the threads; the tables, in order of name."""
         while self._futures:
             self._futures.popleft().result()
         self._check()
@@ -136,7 +142,8 @@ class RawFiles:
                 group = sink.queue.popleft()
             try:
                 if self._failure is None:
-                    _write_group(sink, group)
+                    if group:
+                        _write_group(sink, group)
                     self._close_complete(sink)
             except BaseException as error:
                 self._failure = error
@@ -150,6 +157,7 @@ class RawFiles:
         if last:
             sink.writer.close()
             sink.writer = None
+            self._whole(sink.path)
 
     def _check(self) -> None:
         if self._failure is not None:

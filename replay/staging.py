@@ -7,6 +7,10 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 def fsync_path(path: Path) -> None:
@@ -22,6 +26,29 @@ def fsync_tree(root: Path) -> None:
         for name in names:
             fsync_path(Path(folder, name))
         fsync_path(Path(folder))
+
+
+class Syncing:
+    """Puts finished files on the disk while others are still being made: at the end that would be waiting with nothing to do."""
+
+    def __init__(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._pool = ThreadPoolExecutor(1, "sync")
+        self._futures: list[Future[None]] = []
+
+    def add(self, path: Path) -> None:
+        """From any thread."""
+        self._futures.append(self._pool.submit(fsync_path, path))
+
+    def finish(self) -> None:
+        """Wait. An error of the disk is told once only, so it must be asked for here: a later fsync would not hear of it."""
+        for future in self._futures:
+            future.result()
+
+    def close(self) -> None:
+        """Whatever is still waiting is not wanted any more."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 def hold(path: Path) -> int:

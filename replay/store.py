@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from replay.errors import StoreError, UsageError
-from replay.staging import fsync_path, fsync_tree, hold, remove_dead
+from replay.staging import Syncing, fsync_path, fsync_tree, hold, remove_dead
 
 STORE_VERSION = 1
 Kind = Literal["traces", "runs"]
@@ -73,7 +73,10 @@ class Entry:
 
 
 class Stage:
-    """A folder to write into; `commit` makes it visible, leaving the `with` block without it removes it."""
+    """A folder to write into; `commit` makes it visible, leaving the `with` block without it removes it.
+
+    Large files that are whole may be told to `syncing`, so that the commit need not wait for them.
+    """
 
     def __init__(self, store: Store, kind: Kind, entry_id: str, path: Path) -> None:
         self.store = store
@@ -81,6 +84,7 @@ class Stage:
         self.id = entry_id
         self.path = path
         self.committed = False
+        self.syncing = Syncing()
 
     def commit(self, manifest: Mapping[str, Any]) -> bool:
         """Publish the folder. False where another writer has published the same content first."""
@@ -88,6 +92,7 @@ class Stage:
             raise ValueError("a manifest needs its catalog row")
         whole = {"version": STORE_VERSION, "kind": SINGULAR[self.kind], "id": self.id, **manifest}
         _write_catalog(self.path / f"{SINGULAR[self.kind]}.parquet", self.kind, whole["row"])
+        self.syncing.finish()
         fsync_tree(self.path)
         _write_json(self.path / "manifest.json", whole)
         self.store._initialise()
@@ -145,6 +150,7 @@ class Store:
         try:
             yield stage
         finally:
+            stage.syncing.close()
             shutil.rmtree(folder, ignore_errors=True)
             (root / f"{name}.lock").unlink(missing_ok=True)
             os.close(lock)

@@ -40,6 +40,25 @@ def fail(store: Store, kind: Literal["traces", "runs"]) -> None:
         raise RuntimeError
 
 
+def test_error_of_the_disk_that_only_an_early_sync_is_told_stops_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "store", create=True)
+    told: list[Path] = []
+
+    def fsync_once(path: Path) -> None:
+        told.append(path)
+        if len(told) == 1:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("replay.staging.fsync_path", fsync_once)
+    with store.stage("traces", TRACE) as stage:
+        (stage.path / "events.parquet").write_bytes(b"x")
+        stage.syncing.add(stage.path / "events.parquet")
+        with pytest.raises(OSError, match="Input/output"):
+            stage.commit(ROW)
+    assert told == [stage.path / "events.parquet"]
+    assert store.traces() == []
+
+
 def test_failed_first_stage_leaves_no_store_behind(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     with pytest.raises(RuntimeError):
