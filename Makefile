@@ -23,6 +23,7 @@ help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 setup: $(VENV)/.ready ## make the virtual environment and build the core
+	@$(BIN)/python -m compileall -q replay ingest queries # where PYTHONDONTWRITEBYTECODE is set, nothing else would
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \

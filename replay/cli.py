@@ -188,8 +188,8 @@ def sql(
 
     SHOW TABLES lists the views, DESCRIBE VIEW the columns of one. Nothing outside of the store is in reach.
     """
-    from replay.commands import print_views
-    from replay.commands import sql as command
+    from replay.sqlcommand import print_views
+    from replay.sqlcommand import sql as command
 
     path = store_path(context, store)
     if views:
@@ -272,7 +272,3 @@ def main(args: list[str] | None = None) -> None:
     if args is None:
         clean_up_when_terminated()
     sys.exit(status_of(lambda: copy_context().run(app, args, standalone_mode=False)))
-
-
-if __name__ == "__main__":
-    main()

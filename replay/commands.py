@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replay.archive import Archive
-from replay.console import PLAIN_WANTED, look, put, say, show, show_batches, show_rows
-from replay.errors import UsageError
+from replay.console import PLAIN_WANTED, look, put, say, show
 from replay.progress import Bar
 from replay.render import Format
-from replay.store import Entry, Store
+from replay.store import Entry
 
 if TYPE_CHECKING:
     from replay.export import TableForm
@@ -121,33 +119,6 @@ def _show_runs(session: Session, entries: Sequence[Entry], done: Sequence[str], 
         say("compare them: replay report")
     else:
         show(table, form, output)
-
-
-def sql(store_path: str, query: str | None, form: Format, output: str | None, limit: int | None) -> None:
-    """Run a SELECT from the argument, or from stdin for "-"."""
-    from replay.session import Session
-
-    if query is None:
-        raise UsageError("no query", hint="replay sql 'select ...', or - to read it from stdin")
-    if query == "-":
-        query = sys.stdin.read()
-    with Session(Store(store_path)) as session:
-        if form in ("table", "json"):
-            show_rows(*session.rows(query), form, output, limit)
-        elif form == "csv":
-            show_batches(*session.batches(query), output)
-        else:
-            show(session.sql(query).arrow(), form, output)
-
-
-def print_views(store_path: str, output: str | None) -> None:
-    """The views as SQL text."""
-    from replay.console import output as open_output
-    from replay.session import views_script
-
-    text = views_script(Store(store_path))
-    with open_output(output) as out:
-        out.write(text.encode())
 
 
 def policies(policy_file: str | None, form: Format, output: str | None) -> None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -62,7 +61,7 @@ def show_rows(
     """
     with output(path) as out:
         shown = look() if path is None else PLAIN
-        write_rows(names, rows, form, out, shown if sys.stdout.isatty() else replace(shown, width=None), limit=limit)
+        write_rows(names, rows, form, out, shown if sys.stdout.isatty() else shown._replace(width=None), limit=limit)
 
 
 def show_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], path: str | None) -> None:

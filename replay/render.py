@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from replay import csvtext
 from replay.errors import UsageError
 from replay.texttable import PLAIN, Head, Look, cell, encode, printable, text_table
 
@@ -69,6 +68,8 @@ def plain_table(
 
 def write_csv(names: Sequence[str], batches: Iterable[pa.RecordBatch], out: IO[bytes]) -> None:
     """The same for batches that need not be held all at once."""
+    from replay import csvtext
+
     out.write(csvtext.header(names))
     for batch in batches:
         out.write(csvtext.lines(batch))

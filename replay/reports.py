@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from replay import queries
 from replay.errors import UsageError
 from replay.render import PLAIN, Head, Look, text_table
 from replay.reportheader import Report, Section, parse
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """Reports in alphabetical order."""
-    found = (entry.name for entry in files("replay.queries").iterdir())
-    return sorted(name.removesuffix(".sql") for name in found if name.endswith(".sql") and not name.startswith("_"))
+    return [name for name in queries.names() if not name.startswith("_")]
 
 
 def text(name: str) -> str:
     """The report's file: header and SQL, as it runs in any DuckDB over `replay sql --views`."""
-    return files("replay.queries").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return queries.text(name)
 
 
 def load(name: str) -> Report:

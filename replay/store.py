@@ -19,11 +19,10 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from replay.errors import StoreError, UsageError
 from replay.staging import Syncing, fsync_path, fsync_tree, hold, remove_dead
@@ -50,8 +49,7 @@ def file_names(table: str, files: int) -> list[str]:
     return [f"{table}-{number}.parquet" for number in range(1, files + 1)] if files > 1 else [f"{table}.parquet"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A committed trace or run. `row` is its row of table traces or runs."""
 
     kind: Kind

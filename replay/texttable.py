@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby, product
-from typing import Any
+from typing import Any, NamedTuple
 
 from replay.humane import quantity
 
@@ -32,8 +31,7 @@ Row = Mapping[str, Any]
 Cells = Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """How a column looks in a text table. `title` may have several lines; `open_column` names the flag of an open end.
 
     `spare`: may be left out where the table is too wide.
@@ -45,8 +43,7 @@ class Head:
     spare: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What the place of an output shows: so many characters in a line (None: any number), and more than ASCII or not."""
 
     width: int | None = None
@@ -140,8 +137,7 @@ def row_by_row(heads: Mapping[str, Head], rows: Sequence[Row]) -> str:
     return "".join(blocks)
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
+class _Layout(NamedTuple):
     """Widths of the columns, their titles in lines, and the columns that stand above the rows that share them."""
 
     widths: Mapping[str, int]

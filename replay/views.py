@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from importlib import resources
+from typing import NamedTuple
 
+from replay import queries
 from replay.schema import CATALOG_TABLES, DERIVED_TABLES, RUN_TABLES, TRACE_TABLES, Column, Table
 from replay.store import Entry, Store
 
@@ -44,8 +44,7 @@ _RAW_DOCS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """One view: its SELECT and the comments on it."""
 
     name: str
@@ -90,13 +89,10 @@ def derived_views() -> list[View]:
 
 def internal_views() -> dict[str, Callable[[], str]]:
     """Definitions by name: of `policies` and `parameters`, and of queries/_*.sql, which may use each other."""
-    found = sorted(
-        entry.name for entry in resources.files("replay.queries").iterdir() if entry.name.startswith("_") and entry.name.endswith(".sql")
-    )
     return {
         "policies": _policies,
         "parameters": _parameters,
-        **{name.removesuffix(".sql"): partial(_from_file, name) for name in found},
+        **{name: partial(_from_file, name) for name in queries.names() if name.startswith("_")},
     }
 
 
@@ -135,8 +131,7 @@ def _parameters() -> str:
 
 
 def _from_file(name: str) -> str:
-    text = resources.files("replay.queries").joinpath(name).read_text(encoding="utf-8")
-    return f"CREATE OR REPLACE VIEW {name.removesuffix('.sql')} AS\n{text}"
+    return f"CREATE OR REPLACE VIEW {name} AS\n{queries.text(name)}"
 
 
 def raw_views(store: Store, *, glob: bool = False) -> list[View]:

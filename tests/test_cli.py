@@ -353,7 +353,7 @@ def test_broken_pipe_ends_quietly(filled: Shell) -> None:
     command = [
         sys.executable,
         "-m",
-        "replay.cli",
+        "replay",
         "sql",
         "select range from range(1000000)",
         "--format",
@@ -372,10 +372,18 @@ def test_broken_pipe_ends_quietly(filled: Shell) -> None:
 
 def test_help_is_fast_because_nothing_heavy_is_imported() -> None:
     for args in (["--help"], ["run", "--help"], ["--version"]):
-        command = [sys.executable, "-X", "importtime", "-m", "replay.cli", *args]
+        command = [sys.executable, "-X", "importtime", "-m", "replay", *args]
         result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
         imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines() if line.startswith("import time:")}
         assert imported.isdisjoint({"pyarrow", "duckdb", "polars", "numpy", "rich"})
+
+
+def test_a_short_query_imports_no_more_than_it_needs(filled: Shell) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "replay", "--store", str(filled.store), "sql", "select count(*) from events"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
+    assert {"duckdb", "replay.session"} <= imported
+    assert imported.isdisjoint({"pyarrow", "numpy", "polars", "replay.reports", "replay.archive", "replay.params", "replay.policies"})
 
 
 def test_names_that_are_not_utf8(shell: Shell, tmp_path: Path) -> None:
@@ -393,7 +401,7 @@ def test_names_that_are_not_utf8(shell: Shell, tmp_path: Path) -> None:
 
 def test_closed_streams(filled: Shell) -> None:
     def closing(*streams: int) -> subprocess.CompletedProcess[bytes]:
-        command = " ".join([*(f"exec {stream}>&-;" for stream in streams), sys.executable, "-m", "replay.cli", "report"])
+        command = " ".join([*(f"exec {stream}>&-;" for stream in streams), sys.executable, "-m", "replay", "report"])
         return subprocess.run(
             ["sh", "-c", command], env={**os.environ, "REPLAY_STORE": str(filled.store)}, capture_output=True, timeout=60, check=False
         )

@@ -203,7 +203,7 @@ ingest_file(store, sys.argv[2])
 
 
 def test_two_writers_of_the_same_content_end_with_one_trace(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "replay.cli", "ingest", str(SAMPLE), "--store", str(tmp_path / "store")]
+    command = [sys.executable, "-m", "replay", "ingest", str(SAMPLE), "--store", str(tmp_path / "store")]
     writers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     results = [writer.communicate(timeout=60) for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0, 0]

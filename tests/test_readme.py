@@ -89,8 +89,8 @@ def test_policy_file_and_python_of_the_readme_work(tmp_path: Path) -> None:
     (tmp_path / "asks.py").write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1])  # type: ignore[index]
     example = ROOT / "tests" / "examples" / "never-unpinned.jsonl"
     for command in (
-        ["-m", "replay.cli", "ingest", str(example)],
-        ["-m", "replay.cli", "run", "--policy", "patient", "--policy-file", "mine.toml"],
+        ["-m", "replay", "ingest", str(example)],
+        ["-m", "replay", "run", "--policy", "patient", "--policy-file", "mine.toml"],
         ["asks.py"],
     ):
         subprocess.run([sys.executable, *command], cwd=tmp_path, check=True, timeout=60)
