@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from replay._ext.feed import WORDS
@@ -39,7 +38,7 @@ class Names:
         known = [-1 if name is None else self.codes.setdefault(name, len(self.codes)) for name in values.dictionary.to_pylist()]
         if values.null_count == 0 and known == list(range(len(known))):
             return _numbers(values.indices)
-        indices = pc.fill_null(values.indices, len(known)).to_numpy(zero_copy_only=False)
+        indices = values.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
         return np.array([*known, -1], np.int64)[indices].view(np.uint8), 8, True
 
 
@@ -94,7 +93,7 @@ class Plan:
         name, bits = self.only
         if name not in _usable(batch.schema)[0]:
             return batch.slice(0, 0)
-        flags = pc.fill_null(batch.column(name), 0).to_numpy(zero_copy_only=False).astype(np.uint64)
+        flags = batch.column(name).fill_null(0).to_numpy(zero_copy_only=False).astype(np.uint64)
         return batch.filter(pa.array(flags & np.uint64(bits) != 0))
 
 
@@ -124,6 +123,6 @@ def _usable(schema: pa.Schema) -> tuple[frozenset[str], frozenset[str]]:
 
 def _numbers(column: pa.Array) -> Numbers:
     if column.null_count:
-        column = pc.fill_null(column, False if pa.types.is_boolean(column.type) else 0)
+        column = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values.view(np.uint8), values.itemsize, values.dtype.kind == "i"

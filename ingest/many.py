@@ -11,10 +11,8 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from typing import TYPE_CHECKING
 
 from replay.errors import ReplayError, TraceError, reason
 from replay.ingest.perfdirectory import files_of, is_perf_directory
@@ -22,6 +20,9 @@ from replay.ingest.pipeline import IngestSummary, content_hash, ingest_file
 from replay.ingest.sniff import sniff
 from replay.statefile import SUFFIX
 from replay.store import Store, is_store
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 # What an ingest takes, measured: some for the libraries and a batch, and up to this many times a compressed file for its events.
 _PROCESS_BYTES = 256 << 20
@@ -169,6 +170,8 @@ def _outcomes(store: Store, paths: Sequence[str], processes: int) -> Iterator[Ou
     if processes == 1:
         yield from (_ingest(store, path) for path in paths)
         return
+    from concurrent.futures.process import BrokenProcessPool
+
     with _pool(processes) as pool:
         futures = [pool.submit(_ingest, store, path) for path in paths]
         try:
@@ -185,17 +188,24 @@ def _outcomes(store: Store, paths: Sequence[str], processes: int) -> Iterator[Ou
 
 def _stop(pool: ProcessPoolExecutor) -> None:
     """Nobody waits for the rest: an interrupt of this process alone must not go on in the others."""
+    from multiprocessing import active_children
+
     pool.shutdown(wait=False, cancel_futures=True)
     for process in active_children():
         process.terminate()
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     # An interrupt kills them at once, and the staging folders that they leave are removed by the next writer.
     return ProcessPoolExecutor(processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_DFL))
 
 
 def _ingest_alone(store: Store, path: str) -> Outcome:
+    from concurrent.futures.process import BrokenProcessPool
+
     with _pool(1) as pool:
         try:
             return pool.submit(_ingest, store, path).result()

@@ -8,13 +8,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from importlib import import_module
 from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from replay.errors import TraceError
 from replay.ingest.perfdirectory import files_of
-from replay.ingest.rawfiles import RawFile, RawFiles
-from replay.ingest.records import Progress, TraceInfo, TraceReader
 from replay.ingest.sniff import sniff
 from replay.statefile import read_state, state_path
 from replay.store import Entry, Stage, Store, content_id, file_names, source_name
@@ -23,13 +23,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from replay.ingest.canonical import Canonical, EventTotals, Part
+    from replay.ingest.rawfiles import RawFile
+    from replay.ingest.records import Progress, TraceInfo, TraceReader
     from replay.statefile import SystemState
 
 # Part of a trace's id: raise it when the same file would give other tables.
 INGEST_VERSION = "5"
 _CHUNK_BYTES = 1 << 20
-# How long a file's hash may hold up the reading that could turn out to be unnecessary.
+# How long a file's hash may hold up the reading that could turn out to be unnecessary; that of a small one takes no time.
 _HASH_PATIENCE_SECONDS = 0.2
+_HASHED_AT_ONCE_BYTES = 8 << 20
+# What reading imports, which takes as long as hashing 100 MB, for every format and for each.
+_READING = ("replay.ingest.lowering", "replay.ingest.rawfiles", "replay.ingest.ahead", "pyarrow.parquet")
+_READERS = {
+    "tracecmd": ("replay.ingest.tracecmd", "replay.ingest.merging"),
+    "perf": ("replay.ingest.perfdata",),
+    "text": ("replay.ingest.text",),
+}
 _PROGRESS_SECONDS = 0.2
 # Columns of events whose values are mostly those of the row before.
 _REPEATING = ("npages", "pin", "mr", "result")
@@ -85,9 +95,7 @@ def ingest_file(store: Store, path: str, progress: Progress | None = None) -> In
     state = None if kind == "jsonl" else read_state(path)
     with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:
         hashing = pool.submit(content_hash, path)
-        with suppress(TimeoutError):
-            hashing.result(_HASH_PATIENCE_SECONDS)
-        found = _known(store, hashing)
+        found = _held_already(store, kind, sum(size for _, size, _ in before), hashing)
         if found is not None:
             return IngestSummary(found, already=True)
         with store.stage("traces", "new") as stage:
@@ -117,6 +125,7 @@ def _read(
     from replay.ingest.ahead import read_ahead
     from replay.ingest.before import count, informed
     from replay.ingest.lowering import Lowering
+    from replay.ingest.rawfiles import RawFiles
 
     reader = _open(kind, path)
     info = reader.info if before is None else informed(reader.info, before)
@@ -246,6 +255,19 @@ def _found(tables: Mapping[str, pa.Table], totals: EventTotals, losses: Sequence
 
 def _count(losses: Sequence[Mapping[str, Any]], counter: str) -> int:
     return sum(row["count"] for row in losses if row["counter"] == counter)
+
+
+def _held_already(store: Store, kind: str, size: int, hashing: Future[str]) -> Entry | None:
+    """The trace of this content, if the store holds it and the hash soon says so; what reading needs is imported meanwhile."""
+    patience = None if size <= _HASHED_AT_ONCE_BYTES else _HASH_PATIENCE_SECONDS
+    if patience is not None and kind in _READERS:
+        begun = monotonic()
+        for module in (*_READING, *_READERS[kind]):
+            import_module(module)
+        patience = max(begun + patience - monotonic(), 0)
+    with suppress(TimeoutError):
+        hashing.result(patience)
+    return _known(store, hashing)
 
 
 def _known(store: Store, hashing: Future[str]) -> Entry | None:

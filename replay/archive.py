@@ -6,10 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from replay import reports
 from replay.errors import ReplayError, explained
-from replay.reporting import Reported, ask
-from replay.session import Answer, Session
 from replay.store import Entry, Store
 
 if TYPE_CHECKING:
@@ -17,7 +14,9 @@ if TYPE_CHECKING:
     from replay.ingest.many import Outcome
     from replay.ingest.pipeline import IngestSummary
     from replay.progress import Progress
+    from replay.reporting import Reported
     from replay.runs import RunSummary
+    from replay.session import Answer
     from replay.sweep import Swept
     from replay.validate import Validation
 
@@ -137,6 +136,9 @@ class Archive:
 
     def reports(self) -> Answer:
         """All reports: title, questions, and the parameters that `report` takes."""
+        from replay import reports
+        from replay.session import Answer
+
         return Answer(reports.listing())
 
     @explained()
@@ -147,11 +149,15 @@ class Archive:
 
         `params`: only runs with these. `all_settings`: every run of a policy, also where a sweep has left many.
         """
+        from replay.reporting import ask
+
         return ask(self._store, name, values, params, all_settings)
 
     @explained()
     def sql(self, query: str, params: Mapping[str, object] | None = None) -> Answer:
         """Run one SELECT; `params` are the values of $names in it."""
+        from replay.session import Session
+
         with Session(self._store) as session:
             return session.sql(query, params)
 
