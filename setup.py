@@ -28,6 +28,7 @@ MODULES = (
     "remote",
     "pincalls",
     "regions",
+    "unpins",
     "releases",
     "operations",
     "identity",

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from replay._ext cimport operations, pincalls, regions, releases, remote
+from replay._ext cimport operations, pincalls, regions, releases, remote, unpins
 from replay._ext.addresses cimport (
     MAP_ANONYMOUS,
     MAP_NONE,
@@ -58,7 +58,7 @@ STEPS = (
     "fsync", "fsync_end", "punch", "zero", "collapse", "insert", "reflink", "fallocate", "layout_end", "truncate",
     "sys_range", "sys_end", "scan", "scan_return", "mark_dax", "block_alloc", "block_free",
     "lease_add", "lease_del", "lease_block", "lease_unblock", "mmap", "munmap", "newtask", "fork", "exec", "exit",
-    "migrate", "reclaim_page", "reclaim_begin", "reclaim_end", "fault", "throttle",
+    "migrate", "reclaim_page", "reclaim_begin", "reclaim_end", "fault", "throttle", "unpin_page",
 )
 
 cdef enum:
@@ -67,7 +67,7 @@ cdef enum:
     FSYNC, FSYNC_END, PUNCH, ZERO, COLLAPSE, INSERT, REFLINK, FALLOCATE, LAYOUT_END, TRUNCATE
     SYS_RANGE, SYS_END, SCAN, SCAN_RETURN, MARK_DAX, BLOCK_ALLOC, BLOCK_FREE
     LEASE_ADD, LEASE_DEL, LEASE_BLOCK, LEASE_UNBLOCK, MMAP, MUNMAP, NEWTASK, FORK, EXEC, EXIT
-    MIGRATE, RECLAIM_PAGE, RECLAIM_BEGIN, RECLAIM_END, FAULT, THROTTLE
+    MIGRATE, RECLAIM_PAGE, RECLAIM_BEGIN, RECLAIM_END, FAULT, THROTTLE, UNPIN_PAGE
 
 cdef enum:
     # include/linux/mm.h
@@ -106,7 +106,9 @@ cdef int take(State state, Record *record) except -1 nogil:
     if step == CACHE_DEL:
         return operations.cache_delete(state, task, record)
     if step == UNPIN:
-        return releases.unpinning(state, task, record) if task.releasing >= 0 else regions.unpin(state, task, record)
+        return releases.unpinning(state, task, record) if task.releasing >= 0 else unpins.unpin(state, task, record)
+    if step == UNPIN_PAGE:
+        return unpins.unpin_page(state, task, record)
     if step == WB_WAIT:
         return _writeback_wait(state, task, record)
     if step == MARK_DAX:
@@ -133,7 +135,7 @@ cdef int meet(State state, Record *record) except -1 nogil:
     """The record concerns a file that another task is pinning or releasing pages of: settle how far that is."""
     cdef size_t i = 0
     cdef Task *other
-    if record.step in (DIRTY, CACHE_ADD, WB_END, WB_WAIT, FAULT):
+    if record.step in (DIRTY, CACHE_ADD, WB_END, WB_WAIT, FAULT, UNPIN_PAGE):
         return 0
     while i < state.n_moving:
         other = &state.tasks[state.moving[i]]

@@ -20,7 +20,7 @@ from replay._ext.addresses cimport (
     confidence_of,
     end_of,
 )
-from replay._ext.hashing cimport room
+from replay._ext.hashing cimport get, put, room
 from replay._ext.ops cimport OP_PIN, OP_UNPIN
 from replay._ext.rows cimport (
     FLAG_DIRTY,
@@ -42,6 +42,8 @@ from replay._ext.state cimport (
     COUNT_ENDS_UNPAIRED,
     COUNT_PIN_CALLS,
     COUNT_PINS_UNRESOLVED,
+    HELD_PAGES,
+    Held,
     Loose,
     Members,
     Record,
@@ -253,7 +255,7 @@ cdef Row *_pin_row(
     _describe(state, task, row, found)
     row.npages, row.value = npages, npages
     state.patch(state.latest(), PATCH_ADDR, <int64_t>addr)
-    pin.ts_pin, pin.ts_unpin, pin.row = record.ts, -1, -1
+    pin.ts_pin, pin.ts_unpin, pin.row, pin.held = record.ts, -1, state.latest(), -1
     pin.index, pin.npages, pin.addr = found.index, npages, addr
     pin.mr, pin.tid, pin.file = task.registering, task.tid, found.key
     pin.write = (row.flags & told(FLAG_WRITE, True)) == told(FLAG_WRITE, True)
@@ -289,12 +291,15 @@ cdef int _widen(Region *region, Pin *pin) noexcept nogil:
 cdef int _remember_call(State state, Task *task, int64_t npages, int32_t first) except -1 nogil:
     """Queue a call outside of any region, for the unpin that will name no more than a number of pages."""
     cdef Loose *call
-    cdef int32_t number = <int32_t>state.loose_used
+    cdef int32_t number = <int32_t>state.loose_used, at
     state.loose = <Loose *>room(state.loose, state.loose_used, &state.loose_capacity, sizeof(Loose))
     state.loose_used += 1
     call = &state.loose[number]
     call.npages = call.left = npages
     call.first_pin, call.end_pin, call.next = first, <int32_t>state.pins_used, -1
+    for at in range(first, call.end_pin):
+        if state.pins[at].tid == task.tid and state.pins[at].mr < 0 and state.pins[at].file >= 0 and state.pins[at].ts_unpin < 0:
+            _keep_held(state, at, number)
     if task.last_call >= 0 and task.first_call >= 0:
         state.loose[task.last_call].next = number
     else:
@@ -303,16 +308,33 @@ cdef int _remember_call(State state, Task *task, int64_t npages, int32_t first) 
     return 0
 
 
+cdef int _keep_held(State state, int32_t pin, int32_t call) except -1 nogil:
+    """Remember where in its file the pin begins, for the unpins that will name its pages."""
+    cdef int32_t number = <int32_t>state.held_used
+    cdef uint64_t ino = state.keys[state.pins[pin].file].ino, place = <uint64_t>(state.pins[pin].index // HELD_PAGES)
+    cdef Held *held
+    state.held = <Held *>room(state.held, state.held_used, &state.held_capacity, sizeof(Held))
+    state.held_used += 1
+    state.pins[pin].held = number
+    held = &state.held[number]
+    held.pin, held.call, held.next = pin, call, <int32_t>get(&state.held_at, ino, place)
+    return put(&state.held_at, ino, place, number)
+
+
 cdef int end_pin(State state, Record *record, int32_t number, int dirty) except -1 nogil:
-    return end_part(state, record, number, 0, dirty)
+    """All that the pin still holds is let go."""
+    cdef int64_t skip = state.held[state.pins[number].held].released if state.pins[number].held >= 0 else 0
+    return end_part(state, record, number, skip, state.pins[number].npages - skip, dirty)
 
 
-cdef int end_part(State state, Record *record, int32_t number, int64_t skip, int dirty) except -1 nogil:
-    """The pin's pages from `skip` on are let go."""
+cdef int end_part(State state, Record *record, int32_t number, int64_t skip, int64_t npages, int dirty) except -1 nogil:
+    """So many of the pin's pages, from `skip` on, are let go; with its last one the pin ends."""
     cdef Row *row = state.emit(record, OP_UNPIN)
     cdef Pin *pin = &state.pins[number]
-    pin.ts_unpin, pin.row = record.ts, state.latest()
-    row.pin, row.mr, row.file, row.npages = number, pin.mr, pin.file, pin.npages - skip
+    if npages >= pin.npages - skip:
+        pin.ts_unpin = record.ts
+    pin.row = state.latest()
+    row.pin, row.mr, row.file, row.npages = number, pin.mr, pin.file, npages
     row.index = pin.index + skip if pin.file >= 0 else -1
     row.source, row.confidence = pin.source, pin.confidence
     row.flags = told(FLAG_WRITE, pin.write) | told(FLAG_LONGTERM, pin.longterm)

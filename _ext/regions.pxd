@@ -1,7 +1,6 @@
-# Memory regions and unpins outside of them, step by step.
+# Memory regions, step by step.
 
 from replay._ext.state cimport Record, State, Task
 
-cdef int unpin(State state, Task *task, Record *record) except -1 nogil
 cdef int register_call(State state, Task *task, Record *record, bint odp) except -1 nogil
 cdef int register_return(State state, Task *task, Record *record) except -1 nogil

@@ -1,14 +1,13 @@
-"""Memory regions, from registration to release, and unpins outside of them."""
+"""Memory regions, from registration to release."""
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from replay._ext.addresses cimport SOURCE_UNRESOLVED, Found, end_of, pages_of
+from replay._ext.addresses cimport Found, end_of, pages_of
 from replay._ext.hashing cimport put
-from replay._ext.ops cimport OP_MR_REG, OP_UNPIN
+from replay._ext.ops cimport OP_MR_REG
 from replay._ext.pincalls cimport end_pin, look_up, pin_pages, settle
 from replay._ext.remote cimport enter
 from replay._ext.rows cimport (
-    FLAG_DIRTY,
     FLAG_ODP,
     FLAG_WRITE,
     PATCH_ADDR,
@@ -27,8 +26,6 @@ from replay._ext.state cimport (
     COUNT_BEGINS_UNPAIRED,
     COUNT_ENDS_UNPAIRED,
     COUNT_PIN_CALLS,
-    COUNT_UNPINS_UNMATCHED,
-    Loose,
     Record,
     State,
     Task,
@@ -41,56 +38,6 @@ cdef enum:
     ACCESS_ON_DEMAND = 0x20
     # include/linux/err.h: pointers above this are negative error numbers.
     MAX_ERRNO = 4095
-    # How many of a task's live pin calls are compared with an unpin's number of pages.
-    UNPIN_WINDOW = 32
-
-
-cdef int unpin(State state, Task *task, Record *record) except -1 nogil:
-    """A probe that names pages by kernel pointers only: outside of regions it ends the task's oldest pin call of as many pages, or parts
-    of its oldest call."""
-    cdef int32_t number = task.first_call, chosen = -1, seen = 0
-    cdef int64_t left = record.npages, taken
-    cdef Loose *call
-    cdef Row *row
-    if task.registering >= 0:
-        return 0
-    while number >= 0 and seen < UNPIN_WINDOW:
-        if state.loose[number].left == record.npages:
-            chosen = number
-            break
-        number = state.loose[number].next
-        seen += 1
-    if chosen >= 0:
-        state.loose[chosen].left = 0
-        _end_call(state, record, &state.loose[chosen])
-        left = 0
-    while left > 0 and task.first_call >= 0:
-        call = &state.loose[task.first_call]
-        taken = min(left, call.left)
-        call.left -= taken
-        left -= taken
-        if taken and not call.left:
-            _end_call(state, record, call)
-        if not call.left:
-            task.first_call = call.next
-    while task.first_call >= 0 and not state.loose[task.first_call].left:
-        task.first_call = state.loose[task.first_call].next
-    if left > 0:
-        state.counts[COUNT_UNPINS_UNMATCHED] += 1
-        row = state.emit(record, OP_UNPIN)
-        row.npages, row.source = left, SOURCE_UNRESOLVED
-        if record.a >= 0:
-            row.flags |= told(FLAG_DIRTY, record.a != 0)
-    return 0
-
-
-cdef int _end_call(State state, Record *record, Loose *call) except -1 nogil:
-    """End the call's pins. Others may have been made while it ran."""
-    cdef int32_t number
-    for number in range(call.first_pin, call.end_pin):
-        if state.pins[number].tid == record.tid and state.pins[number].ts_unpin < 0:
-            end_pin(state, record, number, record.a != 0 if record.a >= 0 else -1)
-    return 0
 
 
 cdef int register_call(State state, Task *task, Record *record, bint odp) except -1 nogil:

@@ -66,8 +66,10 @@ cdef int _end_pins(State state, Task *task, Record *record, size_t until) except
     """Unpin rows for the region's pins, or the rest of them, before the place `until`."""
     cdef Members *members = &state.members[task.releasing]
     cdef Release *at = &task.release
+    cdef int32_t number
     while at.ended < until:
-        end_part(state, record, members.pins[at.ended], at.part, state.regions[task.releasing].write)
+        number = members.pins[at.ended]
+        end_part(state, record, number, at.part, state.pins[number].npages - at.part, state.regions[task.releasing].write)
         if at.part > 0:
             at.parted, at.begin = at.ended, at.part
         at.ended += 1

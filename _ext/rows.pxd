@@ -64,7 +64,7 @@ cdef struct Pin:
     int64_t index
     int64_t npages
     uint64_t addr
-    int64_t row        # of its latest unpin
+    int64_t row        # of its latest unpin, before that its own
     int32_t mr
     int32_t tid
     int32_t file
@@ -72,6 +72,7 @@ cdef struct Pin:
     uint8_t longterm
     uint8_t source
     uint8_t confidence
+    int32_t held       # its number among those of which pages are let go one by one; -1: none
 
 cdef struct Region:
     uint64_t umem

@@ -127,6 +127,17 @@ cdef struct Loose:
     int32_t next
 
 
+# A pin of file pages outside of any region: its pages are let go one by one, perhaps in interrupts.
+cdef struct Held:
+    int64_t released    # of its first pages
+    int64_t early       # of others, before their turn
+    int64_t part        # the page that its latest unpin row begins with
+    int64_t ts          # of that row
+    int32_t pin
+    int32_t call
+    int32_t next        # the one before in the same part of the file; -1: none
+
+
 cdef struct Members:
     int32_t *pins
     size_t used
@@ -152,11 +163,13 @@ cdef enum:
     COUNT_REMOTE
     COUNT_REMOTE_UNRESOLVED
     COUNT_UNPINS_UNMATCHED
+    COUNT_SHORT_UNRELEASED
     N_COUNTS
 
 
 cdef enum:
     N_MOVING = 64
+    HELD_PAGES = 512    # pages of a file whose pins are looked through together
 
 cdef enum:
     KEY_DEVICE         # (device number, inode)
@@ -169,6 +182,7 @@ cdef class State:
     cdef dict tgids
     cdef frozenset reclaimers
     cdef int64_t longterm_flag
+    cdef bint short_pins_last   # short pins that nothing shows to be let go last: the kernel had no other way to let go of them
     cdef Task *tasks
     cdef size_t tasks_used, tasks_capacity
     cdef Row *rows
@@ -187,13 +201,15 @@ cdef class State:
     cdef size_t keys_used, keys_capacity
     cdef Loose *loose
     cdef size_t loose_used, loose_capacity
+    cdef Held *held
+    cdef size_t held_used, held_capacity
     cdef int32_t *live
     cdef size_t live_used, live_capacity
     cdef int64_t generation
     cdef Hit hits[256]
     cdef int32_t moving[N_MOVING]
     cdef size_t n_moving
-    cdef PairMap task_of, space_of, key_of, region_of, folio_of
+    cdef PairMap task_of, space_of, key_of, region_of, folio_of, held_at
     cdef int64_t last_place
     cdef uint64_t last_ino
     cdef int last_kind
@@ -221,4 +237,5 @@ cdef class State:
     cdef int clone(self, int32_t parent, int32_t child, int64_t flags) except -1 nogil
     cdef int _separate(self, int32_t parent, int32_t at) except -1 nogil
     cdef int32_t _space(self, int32_t tgid) except -1
+    cdef int _leave_unreleased(self, int32_t number) except -1
     cdef int _leave_open(self, Operation *operation) except -1

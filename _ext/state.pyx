@@ -32,12 +32,14 @@ cdef enum:
 
 
 cdef class State:
-    def __cinit__(self, dict tgids, frozenset reclaimers, int64_t longterm_flag):
-        """tgids: process id by thread id, where known. reclaimers: threads that do nothing but reclaim."""
+    def __cinit__(self, dict tgids, frozenset reclaimers, int64_t longterm_flag, bint short_pins_last):
+        """tgids: process id by thread id, where known. reclaimers: threads that do nothing but reclaim. short_pins_last: whether a
+        short pin of which nothing shows the release is held."""
         self.spaces = AddressSpaces()
         self.tgids = tgids
         self.reclaimers = reclaimers
         self.longterm_flag = longterm_flag
+        self.short_pins_last = short_pins_last
         self.last_key = -1
         self.generation = 1
 
@@ -53,12 +55,14 @@ cdef class State:
         free(self.members)
         free(self.keys)
         free(self.loose)
+        free(self.held)
         free(self.live)
         free(self.task_of.entries)
         free(self.space_of.entries)
         free(self.key_of.entries)
         free(self.region_of.entries)
         free(self.folio_of.entries)
+        free(self.held_at.entries)
 
     cdef int32_t task(self, int32_t tid) except -1 nogil:
         """Position of a thread in `tasks`. A new one shares its process' address space if the trace tells the process."""
@@ -305,6 +309,27 @@ cdef class State:
             if task.registering >= 0:
                 self.patch(task.register_row, PATCH_OPEN, 1)
                 self.counts[COUNT_BEGINS_UNPAIRED] += 1
+        if not self.short_pins_last:
+            for i in range(self.pins_used):
+                if self.pins[i].mr < 0 and not self.pins[i].longterm:
+                    self._leave_unreleased(<int32_t>i)
+
+    cdef int _leave_unreleased(self, int32_t number) except -1:
+        """A short pin that nothing shows to be let go is not held: for how long it was, nobody can say. Pages of which the release
+        is not told go with the last that is."""
+        cdef Pin *pin = &self.pins[number]
+        cdef Held *held
+        if pin.ts_unpin >= 0:
+            return 0
+        if pin.held >= 0 and self.held[pin.held].released:
+            held = &self.held[pin.held]
+            pin.ts_unpin = held.ts
+            self.counts[COUNT_SHORT_UNRELEASED] += pin.npages - held.released - held.early
+            return self.patch(pin.row, PATCH_NPAGES, pin.npages - held.part)
+        pin.ts_unpin = pin.ts_pin
+        if pin.file >= 0:
+            self.counts[COUNT_SHORT_UNRELEASED] += pin.npages
+        return self.patch(pin.row, PATCH_PIN, -1)
 
     cdef int _leave_open(self, Operation *operation) except -1:
         if operation.row >= 0 and operation.ends:

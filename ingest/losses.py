@@ -179,8 +179,16 @@ COUNTERS = (
         "unpins_unmatched",
         "warning",
         "pairing",
-        "Unpin calls outside of a memory region's release that no live pin call of their task explains.",
-        "Expected for direct IO that completes in an interrupt; record the pin probes from before the workload starts.",
+        "Unpin calls outside of a memory region's release that no live pin explains.",
+        "Record the pin probes, and mmap_region, from before the workload starts.",
+    ),
+    Counter(
+        "short_pins_unreleased",
+        "warning",
+        "pins without FOLL_LONGTERM, of Linux 6.3 and later, with no unpin in the trace",
+        "Pages of files that were pinned for a short time, mostly by direct IO, and whose release the trace does not tell: they count as "
+        "pinned for no time, so conflicts with them are missing.",
+        "Record the probes of unpin_user_page and, from Linux 6.12 on, unpin_user_folio (replay record does).",
     ),
     Counter(
         "waits_without_pin",

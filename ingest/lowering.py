@@ -46,6 +46,7 @@ PIN = np.dtype(
     [(name, "i8") for name in ("ts_pin", "ts_unpin", "index", "npages")]
     + [("addr", "u8"), ("row", "i8"), ("mr", "i4"), ("tid", "i4"), ("file", "i4")]
     + [(name, "u1") for name in ("write", "longterm", "source", "confidence")]
+    + [("held", "i4"), ("padding", "V4")]
 )
 REGION = np.dtype(
     [(name, "u8") for name in ("umem", "addr", "device")]
@@ -69,6 +70,7 @@ _COUNTERS = (
     (None, None),
     ("remote_accesses_unresolved", 6),
     ("unpins_unmatched", None),
+    ("short_pins_unreleased", None),
 )
 _FOLL_LONGTERM_NEW, _FOLL_LONGTERM_OLD = 0x100, 0x10000
 
@@ -79,6 +81,11 @@ def longterm_flag(uname: str | None) -> int:
     if match is None:
         return _FOLL_LONGTERM_NEW | _FOLL_LONGTERM_OLD
     return _FOLL_LONGTERM_OLD if (int(match[1]), int(match[2])) < (6, 3) else _FOLL_LONGTERM_NEW
+
+
+def short_pins_last(uname: str | None) -> bool:
+    """Up to Linux 6.2 direct IO does not pin, and what else pins for a short time lets go by calls that the probes see."""
+    return longterm_flag(uname) == _FOLL_LONGTERM_OLD
 
 
 @dataclass(slots=True)
@@ -101,7 +108,7 @@ class Lowering:
 
     def __post_init__(self) -> None:
         reclaimers = frozenset(tid for tid, comm in self.info.cmdlines.items() if comm.startswith("kswapd"))
-        self.state = State(self.info.tgids, reclaimers, longterm_flag(self.info.uname))
+        self.state = State(self.info.tgids, reclaimers, longterm_flag(self.info.uname), short_pins_last(self.info.uname))
         if self.before is not None:
             for pid, ranges in self.before.ranges.items():
                 self.state.precede(pid, ranges)

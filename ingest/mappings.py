@@ -65,17 +65,22 @@ MAPPINGS = (
     Mapping(
         "unpin",
         "unpin",
-        (
-            "unpin_user_page_range_dirty_lock",
-            "unpin_user_pages_dirty_lock",
-            "unpin_user_pages",
-            "unpin_user_folio",
-            "unpin_range",
-            "unpin_dirty",
-            "unpin",
-            "unpin_folio",
-        ),
+        ("unpin_user_page_range_dirty_lock", "unpin_user_pages_dirty_lock", "unpin_user_pages", "unpin_range", "unpin_dirty", "unpin"),
         words={"npages": has("npages", "n"), "a": has("make_dirty", "dirty")},
+    ),
+    # Direct IO and io_uring, in whatever task or interrupt; only pages of files tell which they are.
+    Mapping(
+        "unpin",
+        "unpin_page",
+        ("unpin_user_page", "unpin_user_folio", "unpin_page", "unpin_folio"),
+        words={
+            **DEV_INO,
+            "index": page("index", "idx"),
+            "npages": has("npages", "n"),
+            "a": has("mapping", "map"),
+            "b": has("common_flags"),
+            "c": folio_pages("head", "order"),
+        },
     ),
     Mapping(
         "mr_reg",
@@ -106,11 +111,7 @@ MAPPINGS = (
         words={"a": has("umem", "umem_odp")},
     ),
     Mapping(
-        "remote_write",
-        "remote",
-        ("rxe_mr_copy",),
-        needs=("iova", "length", "dir"),
-        words={"a": has("iova"), "b": has("length"), "c": has("dir")},
+        "remote_write", "remote", ("rxe_mr_copy",), (), ("iova", "length", "dir"), {"a": has("iova"), "b": has("length"), "c": has("dir")}
     ),
     # Pages: dirty, writeback, page cache.
     Mapping(
@@ -250,13 +251,7 @@ MAPPINGS = (
         words=DEV_INO,
     ),
     # Blocks.
-    Mapping(
-        "block_alloc",
-        "block_alloc",
-        ("ext4_allocate_blocks",),
-        ("ext4",),
-        words=ALLOCATED,
-    ),
+    Mapping("block_alloc", "block_alloc", ("ext4_allocate_blocks",), ("ext4",), words=ALLOCATED),
     Mapping("block_free", "block_free", ("ext4_free_blocks",), ("ext4",), words={**DEV_INO, "a": has("block"), "b": has("count")}),
     # Leases. break_lease_block tells the breaker's own fields: owner and time are not the holder's.
     Mapping("lease_add", "lease_add", ("generic_add_lease",), ("filelock",), words=LEASE),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from replay.statefile import SystemState
 
 # Part of a trace's id: raise it when the same file would give other tables.
-INGEST_VERSION = "5"
+INGEST_VERSION = "6"
 _CHUNK_BYTES = 1 << 20
 # How long a file's hash may hold up the reading that could turn out to be unnecessary; that of a small one takes no time.
 _HASH_PATIENCE_SECONDS = 0.2

@@ -33,7 +33,8 @@ def layout_waits(subject: Subject) -> Iterator[Row]:
     for row in subject.replay("mainline", {})["stalls"]:
         if row["role"] == "breaker":
             stalls[row["tid"]].append(row)
-    note = "direct IO pins are in no probe: the recorded wait is its own evidence" if _unexplained(subject) else ""
+    unexplained = _counts(subject, "waits_without_pin")
+    note = "direct IO pins are in no probe: the recorded wait is its own evidence" if unexplained else ""
     for (tid, comm), recorded in waits.items():
         ended = [row["dur"] for row in recorded if not row["open"]]
         if ended:
@@ -46,9 +47,9 @@ def layout_waits(subject: Subject) -> Iterator[Row]:
     yield count_row("unbounded DAX waits", items, sum(measured.values()), sum(predicted_open.values()), agree, note)
 
 
-def _unexplained(subject: Subject) -> bool:
+def _counts(subject: Subject, counter: str) -> bool:
     losses: Sequence[Row] = subject.entry.manifest["found"]["losses"]
-    return any(loss["counter"] == "waits_without_pin" and loss["count"] for loss in losses)
+    return any(loss["counter"] == counter and loss["count"] for loss in losses)
 
 
 # -- registrations, pins and pages ------------------------------------------------------------------------------------
@@ -77,14 +78,14 @@ def pin_balance(subject: Subject) -> Iterator[Row]:
 
     from replay.ingest.mappings import find
 
-    sums = {"pin_return": 0, "unpin": 0}
+    sums = {"pin_return": 0, "unpin": 0, "unpin_page": 0}
     steps = set()
     for raw in subject.entry.manifest["raw"]:
         fields = frozenset(pq.read_schema(subject.entry.path / "raw" / raw["file"]).names)
         mapping = find(raw["system"], raw["event"], fields)
         if mapping is None or mapping.step not in sums or not raw["rows"]:
             continue
-        field = next((name for name in ("ret", "npages", "n") if name in fields), None)
+        field = next((name for name in ("ret", "npages", "n") if name in fields), "1" if mapping.step == "unpin_page" else None)
         if field is None:
             continue
         steps.add(mapping.step)
@@ -94,7 +95,7 @@ def pin_balance(subject: Subject) -> Iterator[Row]:
             FROM {view} WHERE trace = $trace
         """
         sums[mapping.step] += subject.ask(query)[0]["pages"]
-    if steps != set(sums):
+    if not {"pin_return", "unpin"} <= steps or ("unpin_page" not in steps and _counts(subject, "short_pins_unreleased")):
         return
     query = """
         SELECT coalesce(sum(npages) FILTER (op = 'pin' AND pin IS NOT NULL), 0)::BIGINT AS pinned,
@@ -104,8 +105,9 @@ def pin_balance(subject: Subject) -> Iterator[Row]:
     (row,) = subject.ask(query)
     if subject.ask("SELECT count(*) AS found FROM mrs WHERE trace = $trace AND preexisting")[0]["found"]:
         return  # the calls let go pages that nobody saw pinned
-    left, ours = sums["pin_return"] - sums["unpin"], row["pinned"] - row["unpinned"]
-    note = f"{sums['pin_return']:,} pages pinned and {sums['unpin']:,} unpinned by the calls"
+    unpinned = sums["unpin"] + sums["unpin_page"]
+    left, ours = sums["pin_return"] - unpinned, row["pinned"] - row["unpinned"]
+    note = f"{sums['pin_return']:,} pages pinned and {unpinned:,} unpinned by the calls"
     yield {**count_row("pages pinned at the end", sums["pin_return"], left, ours, min(left, ours), note), "within": left == ours}
 
 

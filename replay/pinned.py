@@ -109,7 +109,8 @@ def misses(session: Session, entry: Entry, run: str, compared: str) -> list[dict
           max(ts_unpin) FILTER (ts_unpin <= compared.ts) AS last_unpin,
           min(ts_pin) FILTER (ts_pin >= compared.ts) AS next_pin,
           bool_or(ts_pin >= compared.ts AND ts_reg <= compared.ts) AS registering,
-          count(*) FILTER (coalesce(ts_pin <= compared.ts, pin IS NOT NULL) AND coalesce(ts_unpin > compared.ts, true)) AS live_pins
+          count(*) FILTER (coalesce(ts_pin <= compared.ts, pin IS NOT NULL) AND coalesce(ts_unpin > compared.ts, true)) AS live_pins,
+          count(*) FILTER (ts_pin = ts_unpin AND ts_pin <= compared.ts) AS short_pins
         FROM compared
         LEFT JOIN held ON pin_file = file AND index BETWEEN pin_index AND pin_index + pin_npages - 1
         WHERE pinned <> found
@@ -132,6 +133,8 @@ def _why(miss: dict[str, Any], entry: Entry) -> str:
             if lossy(entry)
             else "a pin of the replay that the kernel had already dropped"
         )
+    if miss["short_pins"]:
+        return "a short pin (direct IO) whose release the trace does not tell"
     if since is not None and since < _NEAR_NS:
         return f"{duration(since)} after the release of its pin began: the kernel drops a region's pins one by one"
     if until is not None and (until < _NEAR_NS or miss["registering"]):

@@ -59,16 +59,19 @@ class Probe:
     needed_since: Version = _ANY
 
 
+_ORDER = "head?=folio->flags.f:b1@PG_head/32|folio->flags:b1@PG_head/32 order?=folio->_folio_order:u8|folio->_flags_1:b8@0/64"
 # A folio: which file's page it is, and what the kernel itself knows of its pins (refs; pincount where it has several pages).
 _FOLIO = (
     "folio=folio:x64 ino=folio->mapping->host->i_ino:u64 index=folio->index:u64 "
-    "refs?=folio->_refcount.counter:s32 head?=folio->flags.f:b1@PG_head/32|folio->flags:b1@PG_head/32 "
-    "order?=folio->_folio_order:u8|folio->_flags_1:b8@0/64 pincount?=folio->_pincount.counter:s32"
+    f"refs?=folio->_refcount.counter:s32 {_ORDER} pincount?=folio->_pincount.counter:s32"
 )
 _PAGE = "page=page:x64 ino=page->mapping->host->i_ino:u64 index=page->index:u64 refs?=page->_refcount.counter:s32"
 _PIN = "start=start:x64 nr_pages=nr_pages:u64 gup_flags=gup_flags:x32"
 _PINS = "without it pins are not seen at all: no policy has anything to decide about them"
+# Pages that direct IO lets go of; what mapping says tells those of files from others, of which nothing else is known.
+_LET_GO = "mapping={0}->mapping:x64 ino={0}->mapping->host->i_ino:u64 dev?={0}->mapping->host->i_sb->s_dev:u32"
 _UNPINS = "pins that are let go without a memory region's release stay until their process ends"
+_SHORT_UNPINS = "how long direct IO pins pages of mapped files is unknown: they count as pinned for no time"
 
 PROBES = (
     Probe(
@@ -148,6 +151,32 @@ PROBES = (
         "when pages are let go",
         _UNPINS,
         (Form("unpin_user_pages(struct page **pages, unsigned long npages)", "pages=pages:x64 npages=npages:u64", since=(5, 6)),),
+    ),
+    Probe(
+        "unpin_user_page",
+        "when direct IO lets its pages go, and io_uring its registered buffers",
+        _SHORT_UNPINS,
+        (
+            Form(
+                "unpin_user_page(struct page *page)",
+                f"page=page:x64 {_LET_GO.format('page')} index=page->index:u64|page->__folio_index:u64",
+                since=(6, 3),
+            ),
+        ),
+        needed_since=(6, 3),
+    ),
+    Probe(
+        "unpin_user_folio",
+        "the same, of folios",
+        _SHORT_UNPINS,
+        (
+            Form(
+                "unpin_user_folio(struct folio *folio, unsigned long npages)",
+                f"folio=folio:x64 npages=npages:u64 {_LET_GO.format('folio')} index=folio->index:u64 {_ORDER}",
+                since=(6, 12),
+            ),
+        ),
+        needed_since=(6, 13),
     ),
     Probe(
         "ib_umem_get",

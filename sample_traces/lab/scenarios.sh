@@ -126,6 +126,23 @@ record_killed() {
 	replay record -o /out/record_killed.dat -- /tmp/mrload map /data/f 256 reg 1 touch 0 64 fsync dereg
 }
 
+# Direct IO pins pages of mapped files (Linux 6.3 and later: see KERNEL in vm.sh), from a device that takes 0.4 s, while the file is
+# synced and a hole punched; then io_uring's registered buffer over anonymous memory.
+slow_reads() {
+	modprobe null_blk queue_mode=2 irqmode=2 completion_nsec=400000000 gb=1
+	workload $1 <<-'END'
+		/tmp/mrload map /data/f 1024 touch 0 1024 fsync say /tmp/said1 read /dev/nullb0 0 256 fsync ring-anon sleep 20 unring &
+		hear /tmp/said1; /tmp/mrload map /data/f 1024 read /dev/nullb0 128 256 fsync &
+		hear /tmp/said1; sleep 0.15; sync -d /data/f; fallocate -p -o 320K -l 16K /data/f; wait; sync -d /data/f
+	END
+	replay record -o /out/$1.dat -- sh /tmp/$1.sh
+}
+record_direct_io() { no_symbols; ext4; slow_reads record_direct_io; }
+record_direct_io_xfs() {
+	no_symbols; xfs; dd if=/dev/zero of=/data/f bs=1M count=1; sync; echo 3 > /proc/sys/vm/drop_caches; cat /data/f > /dev/null
+	slow_reads record_direct_io_xfs
+}
+
 # The recordings that this project ships, besides record_running.
 # An RDMA server over a shared ext4 file, while another process punches a hole into the pinned file and syncs it.
 rdma_ext4() {

@@ -41,7 +41,7 @@ _SYSTEMS = {
     "iomap_iter": "iomap",
     "mmap2": "perf",
 }
-_UNSIGNED = {"umem", "start", "addr", "iova", "folio", "pfn", "page", "vm_flags", "ino", "i_ino", "index", "fl_owner"}
+_UNSIGNED = {"umem", "start", "addr", "iova", "folio", "pfn", "page", "mapping", "vm_flags", "ino", "i_ino", "index", "fl_owner"}
 
 
 def system(event: str) -> str:
