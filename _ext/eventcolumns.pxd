@@ -16,8 +16,6 @@ cdef enum:
     L_INDEX
     L_NPAGES
     L_DUR
-    L_PIN
-    L_MR
     L_BYTES
     L_RESULT
     L_ADDR
@@ -36,35 +34,37 @@ cdef enum:
     I_TGID
     I_COMM
     I_FILE
+    I_PIN
+    I_MR
     I_DEVICE
     I_KIND
-    I_SOURCE
+    I_BITS
     N_INTS
 
-# Bitmaps, in the order of eventcolumns.BITMAPS. The first twelve are the flags of a row as they lie there: whether told, and the value.
+# Columns that not every row has a value of, in the order of eventcolumns.TOLD.
 cdef enum:
-    FLAG_BITS = 12
-    B_OPEN = 12
-    B_DAX
-    B_TGID
-    B_COMM
-    B_FILE
-    B_INDEX
-    B_NPAGES
-    B_DUR
-    B_PIN
-    B_MR
-    B_DEVICE
-    B_BYTES
-    B_RESULT
-    B_ADDR
-    B_OWNER
-    B_KIND
-    B_BLOCK
-    B_NBLOCKS
-    B_PFN
-    B_SOURCE
-    N_BITMAPS
+    T_COMM
+    T_FILE
+    T_DEVICE
+    T_RESULT
+    T_ADDR
+    T_OWNER
+    T_KIND
+    T_BLOCK
+    T_NBLOCKS
+    N_TOLD
+    PATCHED_DUR = 0x10000
+    PATCHED_OPEN = 0x20000
+
+# What lies in the column `bits`, as in schema.EVENTS: the flags of a row as they lie there, whether its file is DAX, how that was found,
+# and how sure that is.
+cdef enum:
+    FLAGS_OF_ROW = 0xFFF
+    OPEN_TOLD = 0x1000
+    OPEN = 0x2000
+    DAX = 0xC000
+    FIRST_OF_SOURCE = 16
+    FIRST_OF_CONFIDENCE = 20
 
 
 # The device of an event, by its place in the chunk. `block`: a block device's number, else a pointer to an RDMA device.
@@ -90,12 +90,11 @@ cdef class EventColumns:
     # Where the columns of the present chunk go
     cdef int64_t *longs[N_LONGS]
     cdef int32_t *ints[N_INTS]
-    cdef double *confidence
-    cdef uint32_t *bitmaps[N_BITMAPS]
-    cdef uint32_t masks[32]
+    cdef uint32_t *told[N_TOLD]
     cdef Py_ssize_t size, capacity
-    # About the row that is being made
-    cdef uint32_t bits
+    # About the row that is being made: which columns a patch told, and what lies in one of them
+    cdef uint32_t patched
+    cdef int64_t dur
     cdef int64_t rdma_device, block_device
     # Lists of the present chunk, or of all
     cdef Device *devices
@@ -108,12 +107,13 @@ cdef class EventColumns:
     cdef int64_t fileless[N_OPS]
 
     cdef int _fill(self, Unpacking *packed, Py_ssize_t rows, const int64_t[:, ::1] patches) except -1 nogil
-    cdef int _tell(self, int64_t column, int64_t value) except -1 nogil
+    cdef int _take(self, int64_t column, int64_t value) except -1 nogil
     cdef int _put(self, const Row *row) except -1 nogil
-    cdef int _locate(self, const Row *row, int64_t file, uint32_t bits) except -1 nogil
-    cdef uint32_t _grade(self, const Row *row, int64_t key, int64_t file) except? 1 nogil
+    cdef void _tell(self, int column) noexcept nogil
+    cdef int32_t _patch(self) except -1 nogil
+    cdef void _value(self, const Row *row) noexcept nogil
+    cdef int32_t _grade(self, const Row *row, int64_t key, int64_t file) except -1 nogil
+    cdef int _locate(self, const Row *row, int64_t file) except -1 nogil
     cdef int _wait(self, int64_t file, int64_t ts) except -1 nogil
     cdef bint _keep_device(self) except -1 nogil
-    cdef void _flush(self, Py_ssize_t block) noexcept nogil
-    cdef uint32_t _value(self, const Row *row, uint32_t bits) noexcept nogil
-    cdef bint _failed_pin(self, const Row *row, uint32_t bits) noexcept nogil
+    cdef bint _failed_pin(self, const Row *row) noexcept nogil

@@ -9,7 +9,7 @@ from replay._ext.slotruns import SlotRuns
 
 LONGS: tuple[str, ...]
 INTS: tuple[str, ...]
-BITMAPS: tuple[str, ...]
+TOLD: tuple[str, ...]
 
 @final
 class EventColumns:
@@ -30,8 +30,7 @@ class EventColumns:
         patches: NDArray[np.int64],
         longs: NDArray[np.int64],
         ints: NDArray[np.int32],
-        confidence: NDArray[np.float64],
-        bitmaps: NDArray[np.uint32],
+        told: NDArray[np.uint32],
     ) -> int: ...
     def chunk_devices(self) -> bytearray: ...
     def layout_waits(self) -> bytearray: ...

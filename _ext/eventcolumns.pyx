@@ -1,11 +1,10 @@
 """Columns of the events table from packed rows, in one pass over a chunk, once the whole trace is known."""
 
 from cython cimport final
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from replay._ext.bitmaps cimport transpose_32
 from replay._ext.hashing cimport bytes_of, room
 from replay._ext.known cimport Codes, Identity, Threads, changed, code_of, count_thread, file_of, is_event
 from replay._ext.ops cimport (
@@ -43,21 +42,14 @@ from replay._ext.slotruns cimport SlotRuns, rank
 from replay._ext.touched import INDEX_END as _INDEX_END
 from replay._ext.unpacking cimport Unpacking, next_row, start
 
-LONGS = (
-    *("seq", "ts", "index", "npages", "dur", "pin", "mr", "bytes"),
-    *("result", "addr", "owner", "block", "nblocks", "pfn", "slot", "nslots"),
-)
+LONGS = ("seq", "ts", "index", "npages", "dur", "bytes", "result", "addr", "owner", "block", "nblocks", "pfn", "slot", "nslots")
 """Columns of 64 bits, in the order of the enum."""
 
-INTS = ("cpu", "op", "tid", "tgid", "comm", "file", "device", "kind", "id_source")
+INTS = ("cpu", "op", "tid", "tgid", "comm", "file", "pin", "mr", "device", "kind", "bits")
 """Columns of 32 bits; those of words hold codes."""
 
-BITMAPS = (
-    *(name for flag in ("write", "longterm", "dirty", "sync", "odp", "busy") for name in (flag, f"{flag} is true")),
-    *("open is true", "dax", "tgid", "comm", "file", "index", "npages", "dur", "pin", "mr"),
-    *("device", "bytes", "result", "addr", "owner", "kind", "block", "nblocks", "pfn", "id_source"),
-)
-"""Bitmaps: of each column where it has a value, and of truth values where they are true. A file that is DAX is so wherever told."""
+TOLD = ("comm", "file", "device", "result", "addr", "owner", "kind", "block", "nblocks")
+"""Columns that not every row has a value of: bitmaps say which."""
 
 # Grades that rows get which their key alone does not grade; sources in the order of the enum in addresses.pxd.
 cdef enum:
@@ -68,18 +60,6 @@ cdef enum:
     DECIDED_PER_CENT = 60
 
 cdef int64_t END = _INDEX_END
-
-
-cdef inline uint32_t _told(int64_t *column, Py_ssize_t place, int64_t value, int bit) noexcept nogil:
-    """Set a value; gives its bit."""
-    column[place] = value
-    return <uint32_t>1 << bit
-
-
-cdef inline uint32_t _known(int64_t *column, Py_ssize_t place, int64_t value, int bit) noexcept nogil:
-    """The same where a negative value is none."""
-    column[place] = value
-    return <uint32_t>(value >= 0) << bit
 
 
 cdef inline bint _ranged(const Row *row) noexcept nogil:
@@ -118,26 +98,25 @@ cdef class EventColumns:
         const int64_t[:, ::1] patches not None,
         int64_t[:, ::1] longs not None,
         int32_t[:, ::1] ints not None,
-        double[::1] confidence not None,
-        uint32_t[:, ::1] bitmaps not None,
+        uint32_t[:, ::1] told not None,
     ):
         """Make the columns of a chunk's rows, of which some are no events; gives how many are. `patches`: row, value, column, by row.
 
         Where a bitmap tells that there is no value, the column holds anything."""
         cdef Unpacking source
         cdef int column
-        self.capacity = confidence.shape[0]
-        if not (longs.shape[0] == N_LONGS and ints.shape[0] == N_INTS and bitmaps.shape[0] == N_BITMAPS):
+        self.capacity = longs.shape[1]
+        if not (longs.shape[0] == N_LONGS and ints.shape[0] == N_INTS and told.shape[0] == N_TOLD):
             raise ValueError("not the columns of events")
-        if not (self.capacity == longs.shape[1] == ints.shape[1]) or 32 * bitmaps.shape[1] < self.capacity:
+        if self.capacity != ints.shape[1] or 32 * told.shape[1] < self.capacity:
             raise ValueError("columns differ in length")
         for column in range(N_LONGS):
             self.longs[column] = &longs[column, 0]
         for column in range(N_INTS):
             self.ints[column] = &ints[column, 0]
-        for column in range(N_BITMAPS):
-            self.bitmaps[column] = &bitmaps[column, 0]
-        self.confidence = &confidence[0]
+        for column in range(N_TOLD):
+            self.told[column] = &told[column, 0]
+            memset(self.told[column], 0, told.shape[1] * sizeof(uint32_t))
         self.size, self.devices_used = 0, 0
         start(&source, packed)
         with nogil:
@@ -153,12 +132,12 @@ cdef class EventColumns:
                 with gil:
                     raise ValueError("more events than the columns are long")
             next_row(packed, &row)
-            self.bits = 0
+            self.patched = 0
             if i == patched:
                 self.rdma_device = self.block_device = -1
             while i == patched:
                 if not changed(&row, patches[patch, 2], patches[patch, 1]):
-                    self._tell(patches[patch, 2], patches[patch, 1])
+                    self._take(patches[patch, 2], patches[patch, 1])
                 patch += 1
                 patched = patches[patch, 0] if patch < patches.shape[0] else -1
             if is_event(self.identity, &row):
@@ -166,36 +145,40 @@ cdef class EventColumns:
         if patch < patches.shape[0]:
             with gil:
                 raise ValueError("patches that are not in order of rows")
-        if self.size & 31:
-            memset(&self.masks[self.size & 31], 0, (32 - (self.size & 31)) * sizeof(uint32_t))
-            self._flush(self.size >> 5)
         return 0
 
-    cdef int _tell(self, int64_t column, int64_t value) except -1 nogil:
+    cdef int _take(self, int64_t column, int64_t value) except -1 nogil:
         """Take a patch that only the columns show; of several for the same the last counts."""
+        cdef Py_ssize_t n = self.size
         if column == PATCH_DUR:
-            self.bits |= _told(self.longs[L_DUR], self.size, value, B_DUR)
+            self.dur = value
+            self.patched |= PATCHED_DUR
         elif column == PATCH_OPEN:
-            self.bits |= 1 << B_OPEN
+            self.patched |= PATCHED_OPEN
         elif column == PATCH_RESULT:
-            self.bits |= _told(self.longs[L_RESULT], self.size, value, B_RESULT)
+            self.longs[L_RESULT][n] = value
+            self.patched |= 1 << T_RESULT
         elif column == PATCH_ADDR:
-            self.bits |= _told(self.longs[L_ADDR], self.size, value, B_ADDR)
+            self.longs[L_ADDR][n] = value
+            self.patched |= 1 << T_ADDR
         elif column == PATCH_OWNER:
-            self.bits |= _told(self.longs[L_OWNER], self.size, value, B_OWNER)
+            self.longs[L_OWNER][n] = value
+            self.patched |= 1 << T_OWNER
         elif column == PATCH_BLOCK:
-            self.bits |= _told(self.longs[L_BLOCK], self.size, value, B_BLOCK)
+            self.longs[L_BLOCK][n] = value
+            self.patched |= 1 << T_BLOCK
         elif column == PATCH_NBLOCKS:
-            self.bits |= _told(self.longs[L_NBLOCKS], self.size, value, B_NBLOCKS)
+            self.longs[L_NBLOCKS][n] = value
+            self.patched |= 1 << T_NBLOCKS
         elif column == PATCH_KIND:
-            self.ints[I_KIND][self.size] = <int32_t>value
-            self.bits |= 1 << B_KIND
+            self.ints[I_KIND][n] = <int32_t>value
+            self.patched |= 1 << T_KIND
         elif column == PATCH_RDMA_DEVICE:
             self.rdma_device = value
-            self.bits |= 1 << B_DEVICE
+            self.patched |= 1 << T_DEVICE
         elif column == PATCH_BLOCK_DEVICE:
             self.block_device = value
-            self.bits |= 1 << B_DEVICE
+            self.patched |= 1 << T_DEVICE
         else:
             with gil:
                 raise ValueError("a patch of no column")
@@ -207,59 +190,74 @@ cdef class EventColumns:
         cdef int64_t key = row.file if row.file >= 0 else self.identity.file.shape[0] - 1
         cdef int64_t file = file_of(self.identity, self.settling, row, key)
         cdef int64_t thread = count_thread(self.threads, row.tid)
-        cdef uint32_t bits = self.bits | row.flags & ((1 << FLAG_BITS) - 1)
+        cdef int32_t bits = row.flags & FLAGS_OF_ROW | OPEN_TOLD
         if row.op >= N_OPS:
             with gil:
                 raise ValueError("a row of no operation")
         self.longs[L_SEQ][n], self.longs[L_TS][n] = row.seq, row.ts
+        self.longs[L_INDEX][n], self.longs[L_NPAGES][n] = max(row.index, -1), max(row.npages, -1)
         self.ints[I_CPU][n], self.ints[I_OP][n], self.ints[I_TID][n] = row.cpu, row.op, row.tid
-        bits |= _known(self.longs[L_INDEX], n, row.index, B_INDEX)
-        bits |= _known(self.longs[L_NPAGES], n, row.npages, B_NPAGES)
-        bits |= _known(self.longs[L_PIN], n, row.pin, B_PIN)
-        bits |= _known(self.longs[L_MR], n, row.mr, B_MR)
-        if row.value >= 0:
-            bits |= self._value(row, bits)
-        if bits & 1 << B_OPEN:
-            bits &= ~(<uint32_t>1 << B_DUR)
-        if bits & 1 << B_DEVICE and not self._keep_device():
-            bits &= ~(<uint32_t>1 << B_DEVICE)
+        self.ints[I_PIN][n], self.ints[I_MR][n] = max(row.pin, -1), max(row.mr, -1)
+        self.longs[L_DUR][n] = -1
+        if self.patched:
+            bits |= self._patch()
+        self._value(row)
         if file >= 0:
             self.ints[I_FILE][n] = code_of(self.files, file)
             self.file_events[file] += 1
-            bits |= 1 << B_FILE
+            self._tell(T_FILE)
             if self.identity.any_dax and self.identity.dax[file]:
-                bits |= 1 << B_DAX
+                bits |= DAX
+        self.ints[I_TGID][n] = -1
         if thread < self.threads.tgid.shape[0]:
             self.ints[I_TGID][n] = self.threads.tgid[thread]
-            bits |= <uint32_t>(self.threads.tgid[thread] >= 0) << B_TGID
             if self.threads.comm[thread] >= 0:
                 self.ints[I_COMM][n] = code_of(self.comms, self.threads.comm[thread])
-                bits |= 1 << B_COMM
-        bits |= self._grade(row, key, file)
-        self._locate(row, file, bits)
+                self._tell(T_COMM)
+        self.ints[I_BITS][n] = bits | self._grade(row, key, file)
+        self._locate(row, file)
         self.operations[row.op] += 1
         self.fileless[row.op] += file < 0
         if row.op == OP_LAYOUT_WAIT:
             self._wait(file, row.ts)
-        self.masks[n & 31] = bits
-        if n & 31 == 31:
-            self._flush(n >> 5)
         self.size += 1
         return 0
 
-    cdef uint32_t _value(self, const Row *row, uint32_t bits) noexcept nogil:
-        """What `value` means depends on the operation. A result that a patch told is a better one."""
-        cdef Py_ssize_t n = self.size
-        if row.op == OP_CACHE_ADD or row.op == OP_CACHE_DEL:
-            return _told(self.longs[L_PFN], n, row.value, B_PFN)
-        if row.op == OP_REMOTE_WRITE or row.op == OP_REMOTE_READ or row.op == OP_MR_REG or row.op == OP_MMAP or row.op == OP_MUNMAP:
-            return _told(self.longs[L_BYTES], n, row.value, B_BYTES)
-        if (row.op == OP_PIN or row.op == OP_FORK or row.op == OP_MIGRATE) and not bits & 1 << B_RESULT:
-            return _told(self.longs[L_RESULT], n, row.value, B_RESULT)
+    cdef void _tell(self, int column) noexcept nogil:
+        """The event has a value in this column."""
+        self.told[column][self.size >> 5] |= <uint32_t>1 << (self.size & 31)
+
+    cdef int32_t _patch(self) except -1 nogil:
+        """Show what patches told; gives its bits. What never ended has no duration."""
+        cdef int column
+        if self.patched & 1 << T_DEVICE and not self._keep_device():
+            self.patched &= ~(<uint32_t>1 << T_DEVICE)
+        for column in range(N_TOLD):
+            if self.patched >> column & 1:
+                self._tell(column)
+        if self.patched & PATCHED_OPEN:
+            return OPEN
+        if self.patched & PATCHED_DUR:
+            self.longs[L_DUR][self.size] = self.dur
         return 0
 
-    cdef uint32_t _grade(self, const Row *row, int64_t key, int64_t file) except? 1 nogil:
-        """How the file was found, and how sure that is, in per cent. Rows that their key's identity names have that one's grade."""
+    cdef void _value(self, const Row *row) noexcept nogil:
+        """What `value` means depends on the operation. A result that a patch told is a better one."""
+        cdef Py_ssize_t n = self.size
+        self.longs[L_PFN][n] = self.longs[L_BYTES][n] = -1
+        if row.value < 0:
+            return
+        if row.op == OP_CACHE_ADD or row.op == OP_CACHE_DEL:
+            self.longs[L_PFN][n] = row.value
+        elif row.op == OP_REMOTE_WRITE or row.op == OP_REMOTE_READ or row.op == OP_MR_REG or row.op == OP_MMAP or row.op == OP_MUNMAP:
+            self.longs[L_BYTES][n] = row.value
+        elif (row.op == OP_PIN or row.op == OP_FORK or row.op == OP_MIGRATE) and not self.patched & 1 << T_RESULT:
+            self.longs[L_RESULT][n] = row.value
+            self.patched |= 1 << T_RESULT
+            self._tell(T_RESULT)
+
+    cdef int32_t _grade(self, const Row *row, int64_t key, int64_t file) except -1 nogil:
+        """How the file was found, and how sure that is, as bits. Rows that their key's identity names have that one's grade."""
         cdef int source = row.source, sure = row.confidence
         if source == SOURCE_OF_KEY:
             source, sure = self.identity.source[key], self.identity.confidence[key]
@@ -268,18 +266,16 @@ cdef class EventColumns:
                 source, sure = SOURCE_COOCCURRENCE, DECIDED_PER_CENT
             elif row.op == OP_MR_REG or row.op == OP_MR_DEREG:
                 # The file of a region is that of its pins, which mappings told.
-                source, sure = SOURCE_MAPPING if file >= 0 else SOURCE_OF_KEY, MAPPING_PER_CENT if file >= 0 else 0
-        self.ints[I_SOURCE][self.size] = source
-        self.confidence[self.size] = sure / 100.0
-        return <uint32_t>(source != SOURCE_OF_KEY) << B_SOURCE
+                source, sure = SOURCE_MAPPING if file >= 0 else SOURCE_OF_KEY, MAPPING_PER_CENT
+        return 0 if source == SOURCE_OF_KEY else source << FIRST_OF_SOURCE | (1 + sure) << FIRST_OF_CONFIDENCE
 
-    cdef int _locate(self, const Row *row, int64_t file, uint32_t bits) except -1 nogil:
+    cdef int _locate(self, const Row *row, int64_t file) except -1 nogil:
         """Slot and number of slots. A touched range holds all of its pages, another those that something touches: from `index` to the
         end of the file where the operation has no length."""
         cdef int64_t slot = -1, count = 0, length
         if file >= 0 and row.touches:
             slot, count = rank(self.slots, file, row.index), row.npages
-        elif file >= 0 and 0 <= row.index < END and _ranged(row) and not self._failed_pin(row, bits):
+        elif file >= 0 and 0 <= row.index < END and _ranged(row) and not self._failed_pin(row):
             length = END - 1 - row.index
             if row.npages >= 0:
                 length = min(length, row.npages)
@@ -290,9 +286,9 @@ cdef class EventColumns:
         self.longs[L_SLOT][self.size], self.longs[L_NSLOTS][self.size] = slot, count
         return 0
 
-    cdef bint _failed_pin(self, const Row *row, uint32_t bits) noexcept nogil:
+    cdef bint _failed_pin(self, const Row *row) noexcept nogil:
         """A pin call that returned an error holds no page."""
-        return row.op == OP_PIN and bits & 1 << B_RESULT and self.longs[L_RESULT][self.size] < 0
+        return row.op == OP_PIN and self.patched & 1 << T_RESULT and self.longs[L_RESULT][self.size] < 0
 
     cdef int _wait(self, int64_t file, int64_t ts) except -1 nogil:
         """Put a wait for busy pages into the list."""
@@ -312,13 +308,6 @@ cdef class EventColumns:
         self.devices[self.devices_used].block = block
         self.devices_used += 1
         return True
-
-    cdef void _flush(self, Py_ssize_t block) noexcept nogil:
-        """Write the bits of 32 rows into the bitmaps."""
-        cdef int bit
-        transpose_32(self.masks)
-        for bit in range(N_BITMAPS):
-            self.bitmaps[bit][block] = self.masks[bit]
 
     def chunk_devices(self):
         """The devices of the chunk's events, in order, as bytes of struct Device."""

@@ -2,12 +2,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from replay._ext.world cimport Buffer, Cost, Rows
 
-cdef struct Told:                    # a column of which some rows have none
-    const int64_t* values
-    const uint8_t* bitmap            # NULL: all are told
-
-
-cdef struct Batch:
+cdef struct Batch:                   # -1: none
     int64_t n
     const int64_t* ts
     const int8_t* op
@@ -16,12 +11,12 @@ cdef struct Batch:
     const int64_t* slot
     const int64_t* nslots
     const uint8_t* flags
-    Told index
-    Told npages
-    Told dur
-    Told bytes
-    Told pin
-    Told region
+    const int64_t* index
+    const int64_t* npages
+    const int64_t* dur
+    const int64_t* bytes
+    const int32_t* pin
+    const int32_t* region
 
 
 cdef struct Tables:                  # what rows point into

@@ -21,10 +21,10 @@ cdef int64_t LONGEST_WRITE = <int64_t>1 << 42, MOST_WRITTEN = <int64_t>1 << 60
 LIMIT = 1 << 61             # of times, in nanoseconds: sums of three stay in range
 TYPES = {"i8": np.int8, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
 
-# Of a batch of rows. Where -1 stands for none, a pair of values and a bitmap of those that are told serves as well.
+# Of a batch of rows.
 ROW_COLUMNS = {
     "row_ts": "i64", "row_op": "i8", "row_task": "i32", "row_file": "i32", "row_slot": "i64", "row_nslots": "i64",
-    "row_index": "i64", "row_npages": "i64", "row_dur": "i64", "row_bytes": "i64", "row_pin": "i64", "row_region": "i64",
+    "row_index": "i64", "row_npages": "i64", "row_dur": "i64", "row_bytes": "i64", "row_pin": "i32", "row_region": "i32",
     "row_flags": "u8",
 }
 
@@ -34,7 +34,7 @@ def check_columns(columns, kinds):
     for name, kind in kinds.items():
         if name not in columns:
             raise ValueError(f"column {name} is missing")
-        array = columns[name][0] if isinstance(columns[name], tuple) else columns[name]
+        array = columns[name]
         if array.dtype != TYPES[kind] or array.ndim != 1:
             raise ValueError(f"column {name}: expected one dimension of {kind}, got {array.dtype}")
 
@@ -80,12 +80,6 @@ cdef inline bint is_short(const Batch* b, const Tables* t, int64_t i) noexcept n
 KEPT = frozenset(op for op in range(N_OPS) if matters(op))
 
 
-cdef inline int64_t told(const Told* column, int64_t row) noexcept nogil:
-    if column.bitmap != NULL and not column.bitmap[row >> 3] >> (row & 7) & 1:
-        return -1
-    return column.values[row]
-
-
 cdef const int64_t* longs(object array, int64_t n) except? NULL:
     cdef const int64_t[::1] view = array
     if view.shape[0] != n:
@@ -107,16 +101,9 @@ cdef const uint8_t* octets(object array, int64_t n) except? NULL:
     return &view[0] if n > 0 else NULL
 
 
-cdef Told told_of(object column, int64_t n) except *:
-    if isinstance(column, tuple):
-        values, bitmap = column
-        return Told(longs(values, n), octets(bitmap, (n + 7) // 8))
-    return Told(longs(column, n), NULL)
-
-
 cdef bint is_good(const Batch* b, const Tables* t, int64_t i, int64_t before) noexcept nogil:
     """Whether every number of the row is one that the replay can follow without looking again."""
-    cdef int64_t dur = told(&b.dur, i), pin = told(&b.pin, i), region = told(&b.region, i), limit = <int64_t>1 << 61
+    cdef int64_t dur = b.dur[i], pin = b.pin[i], region = b.region[i], limit = <int64_t>1 << 61
     cdef int64_t slot = b.slot[i], nslots = b.nslots[i], offset
     cdef int32_t file = b.file[i]
     if b.ts[i] < before or limit <= b.ts[i] or dur < -1 or limit <= dur:
@@ -174,9 +161,9 @@ cdef class History:
         batch = Batch(
             n=n, ts=longs(group["row_ts"], n), op=<const int8_t*>octets(group["row_op"].view(np.uint8), n),
             task=ints(group["row_task"], n), file=ints(group["row_file"], n), slot=longs(group["row_slot"], n),
-            nslots=longs(group["row_nslots"], n), flags=octets(group["row_flags"], n), index=told_of(group["row_index"], n),
-            npages=told_of(group["row_npages"], n), dur=told_of(group["row_dur"], n), bytes=told_of(group["row_bytes"], n),
-            pin=told_of(group["row_pin"], n), region=told_of(group["row_region"], n),
+            nslots=longs(group["row_nslots"], n), flags=octets(group["row_flags"], n), index=longs(group["row_index"], n),
+            npages=longs(group["row_npages"], n), dur=longs(group["row_dur"], n), bytes=longs(group["row_bytes"], n),
+            pin=ints(group["row_pin"], n), region=ints(group["row_region"], n),
         )
         if self.room - self.seen < n:
             raise ValueError("more rows than were announced")
@@ -203,7 +190,7 @@ cdef class History:
             if op == OP_WB_START or op == OP_WB_END:
                 self.time_write(op, batch.slot[i])
             if op == OP_LAYOUT_WAIT or op == OP_LEASE_BREAK:
-                self.waits_until[batch.task[i]] = max(self.waits_until[batch.task[i]], self.end + told(&batch.dur, i))
+                self.waits_until[batch.task[i]] = max(self.waits_until[batch.task[i]], self.end + batch.dur[i])
             if matters(op) or self.end < self.waits_until[batch.task[i]]:
                 self.keep(batch, i)
             else:
@@ -243,11 +230,11 @@ cdef class History:
         self.file[row] = batch.file[i]
         self.slot[row] = <int32_t>batch.slot[i] if batch.nslots[i] > 0 else 0
         self.nslots[row] = <int32_t>batch.nslots[i]
-        self.subject[row] = <int32_t>told(&batch.pin if op == OP_PIN or op == OP_UNPIN else &batch.region, i)
+        self.subject[row] = batch.pin[i] if op == OP_PIN or op == OP_UNPIN else batch.region[i]
         self.flags[row] = batch.flags[i] & ~(ROW_MORE | ROW_RANGE | ROW_SHORT)
         if is_short(batch, &self.tables, i):
             self.flags[row] |= ROW_SHORT
-        if told(&batch.index, i) >= 0:
+        if batch.index[i] >= 0:
             self.flags[row] |= ROW_RANGE
         if self.set_aside(batch, i):
             self.flags[row] |= ROW_MORE
@@ -268,14 +255,14 @@ cdef class History:
     cdef int set_aside(self, const Batch* batch, int64_t i) except -1 nogil:
         """Keep what the row has more than its columns; 1 if it has."""
         cdef int op = batch.op[i]
-        cdef int64_t entry, bytes = told(&batch.bytes, i)
+        cdef int64_t entry, bytes = batch.bytes[i]
         cdef Detail detail
         if batch.nslots[i] > 0 and (op == OP_REMOTE_WRITE or op == OP_REMOTE_READ):
             if bytes == batch.nslots[i] * PAGE_BYTES:
                 return 0
             push(&self.more, &bytes, sizeof(bytes))
             return 1
-        detail = Detail(index=told(&batch.index, i), npages=told(&batch.npages, i), dur=told(&batch.dur, i), bytes=bytes)
+        detail = Detail(index=batch.index[i], npages=batch.npages[i], dur=batch.dur[i], bytes=bytes)
         if batch.nslots[i] > 0 and detail.dur < 0 and op != OP_MR_REG and op != OP_LAYOUT_WAIT:
             return 0
         entry = self.details.n
@@ -307,25 +294,16 @@ cdef class History:
 
 def explain_bad_rows(group, tables, n_slots, before):
     """ValueError naming what is wrong with the first bad number of a batch."""
-    rows = {name: plain(column) for name, column in group.items() if name in ROW_COLUMNS}
-    ts = rows["row_ts"]
+    ts = group["row_ts"]
     lie_within(ts, 0, LIMIT, "time of row")
     if (np.diff(ts, prepend=before) < 0).any():
         raise ValueError("rows are not in order of time")
-    lie_within(rows["row_op"], 0, N_OPS, "operation of row")
-    lie_within(rows["row_task"], 0, len(tables["task_owner"]), "task of row")
-    lie_within(rows["row_file"], -1, len(tables["file_slot"]), "file of row")
-    lie_within(rows["row_pin"], -1, len(tables["pin_slot"]), "pin of row")
-    lie_within(rows["row_region"], -1, len(tables["region_task"]), "region of row")
-    lie_within(rows["row_dur"], -1, LIMIT, "duration of row")
-    lie_within(rows["row_nslots"], 0, INT32_MAX, "slots of row")
-    lie_within(rows["row_slot"], -1, n_slots + 1, "slot of row")
-    ranges_lie_in_files(rows["row_slot"], rows["row_nslots"], rows["row_file"], tables, "row")
-
-
-def plain(column):
-    """Its values, with -1 where a bitmap says that there is none."""
-    if not isinstance(column, tuple):
-        return column
-    values, bitmap = column
-    return np.where(np.unpackbits(bitmap, count=len(values), bitorder="little"), values, -1)
+    lie_within(group["row_op"], 0, N_OPS, "operation of row")
+    lie_within(group["row_task"], 0, len(tables["task_owner"]), "task of row")
+    lie_within(group["row_file"], -1, len(tables["file_slot"]), "file of row")
+    lie_within(group["row_pin"], -1, len(tables["pin_slot"]), "pin of row")
+    lie_within(group["row_region"], -1, len(tables["region_task"]), "region of row")
+    lie_within(group["row_dur"], -1, LIMIT, "duration of row")
+    lie_within(group["row_nslots"], 0, INT32_MAX, "slots of row")
+    lie_within(group["row_slot"], -1, n_slots + 1, "slot of row")
+    ranges_lie_in_files(group["row_slot"], group["row_nslots"], group["row_file"], tables, "row")

@@ -15,6 +15,8 @@ from replay import schema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from replay.stored import Stored
+
 OP_CODE = {op: code for code, op in enumerate(schema.OPS)}
 
 # Operations whose range is pages that really take part. A truncate's, an fsync's or a mapping's range only selects among them.
@@ -105,6 +107,16 @@ class Column:
         values = pa.DictionaryArray.from_arrays(codes, pa.array(self.words, pa.string()))
         return values if pa.types.is_dictionary(type_) else values.cast(type_)
 
+    def stored(self, how: Stored) -> NDArray[Any]:
+        """The numbers that are stored where the column does not lie in Parquet as it is."""
+        if self.words is None:
+            null, values = self.null, self.data
+        else:
+            places = np.array([*(how.words.index(known) for known in self.words), -1], np.int32)
+            null, values = self.data < 0, places[self.data]
+        numbers = how.number(values).astype(how.type)
+        return numbers if null is None else np.where(null, numbers.dtype.type(how.none), numbers)
+
     def compact(self) -> Column:
         """The same with those words only that occur: a file of many parts would repeat the others in each."""
         if self.words is None:
@@ -139,16 +151,23 @@ def words(values: list[str | None], codes: dict[str, int] | None = None) -> Colu
 
 
 def table(declared: schema.Table, columns: Mapping[str, Column], rows: int) -> pa.Table:
-    """A table in the declared schema; columns that are not given are all NULL."""
-    target = declared.arrow_schema()
-    unknown = set(columns) - set(target.names)
+    """A table in the declared schema, as it is stored; columns that are not given are all NULL."""
+    unknown = set(columns) - {column.name for column in declared.columns}
     if unknown:
         raise KeyError(f"{declared.name} has no column {sorted(unknown)}")
-    arrays = [columns[field.name].arrow(field.type) if field.name in columns else _nulls(rows, field.type) for field in target]
+    target = declared.arrow_schema()
+    held = {column.stored.name: np.zeros(rows, column.stored.type) for column in declared.columns if column.stored}
+    for column in declared.columns:
+        if column.stored:
+            held[column.stored.name] |= columns[column.name].stored(column.stored) if column.name in columns else column.stored.none
+    given = {**columns, **{name: Column(values) for name, values in held.items()}}
+    arrays = [
+        given[name].arrow(type_) if name in given else nulls(rows, type_) for name, type_ in zip(target.names, target.types, strict=True)
+    ]
     return pa.Table.from_arrays(arrays, schema=target)
 
 
-def _nulls(rows: int, type_: pa.DataType) -> pa.Array:
+def nulls(rows: int, type_: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(type_):
         return pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()), pa.array([], pa.string()))
     return pa.nulls(rows, type_)

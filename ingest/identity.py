@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from replay._ext.settling import Settling
+from replay.schema import ID_SOURCES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +33,7 @@ KEY = np.dtype(
 )
 DEVICE, BACKING, INODE = range(3)
 # Order of the enum in _ext/addresses.pxd; "key" is replaced by the grade of the key's own kind.
-SOURCES = ("key", "direct", "mapping", "inherited", "anonymous", "iova", "cooccurrence", "unresolved")
+SOURCES = ("key", *ID_SOURCES)
 
 _MINOR_BITS = 20  # dev_t inside the kernel (include/linux/kdev_t.h)
 _DEVICE_NAME = re.compile(r"(\d+):(\d+)")

@@ -41,8 +41,9 @@ _READERS = {
     "text": ("replay.ingest.text",),
 }
 _PROGRESS_SECONDS = 0.2
-# Columns of events whose values are mostly those of the row before.
-_REPEATING = ("npages", "pin", "mr", "result")
+# Columns of events that grow over a file, by which readers may skip parts of it, and those mostly the same as in the row before.
+_GROWING = ("seq", "ts")
+_REPEATING = ("npages", "dur", "bytes", "result", "pfn", "nslots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def _write_events(stage: Stage, parts: Sequence[Part], written: Callable[[int], 
 
     def write(number: int, name: str) -> None:
         path = stage.path / name
-        with open_writer(path, EVENTS.arrow_schema(), repeating=_REPEATING) as writer:
+        with open_writer(path, EVENTS.arrow_schema(), _GROWING, _REPEATING) as writer:
             for events in parts[number].tables(lasting=False):
                 if stopped.is_set():
                     return

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from replay import schema
-from replay._ext.eventcolumns import BITMAPS, INTS, LONGS, EventColumns
+from replay._ext.eventcolumns import INTS, LONGS, TOLD, EventColumns
 from replay._ext.known import Codes, Identity, Threads
-from replay.ingest.identity import SOURCES, Graded, device_name
+from replay.ingest.canonical import nulls
+from replay.ingest.identity import Graded, device_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,10 +36,7 @@ MOST_PARTS = 4
 
 _LONG = {name: number for number, name in enumerate(LONGS)}
 _INT = {name: number for number, name in enumerate(INTS)}
-_BITMAP = {name: number for number, name in enumerate(BITMAPS)}
-# Columns whose values lie under the bitmap of another.
-_TRUE = {"dax": "dax"}
-_BITMAP_OF = {"id_confidence": "id_source"}
+_TOLD = {name: number for number, name in enumerate(TOLD)}
 
 
 class Columns:
@@ -47,25 +45,21 @@ class Columns:
     def __init__(self, rows: int) -> None:
         self.longs = np.empty((len(LONGS), max(rows, 1)), np.int64)
         self.ints = np.empty((len(INTS), max(rows, 1)), np.int32)
-        self.confidence = np.empty(max(rows, 1))
-        self.bitmaps = np.empty((len(BITMAPS), rows // 32 + 1), np.uint32)
+        self.told = np.empty((len(TOLD), rows // 32 + 1), np.uint32)
 
     def array(self, declared: pa.Field, rows: int, words: Sequence[str] | None) -> pa.Array:
         """A column as it lies there. `words`: what its codes stand for."""
         name, type_ = declared.name, declared.type
-        told = _BITMAP.get(_BITMAP_OF.get(name, name))
-        valid = None if told is None else pa.py_buffer(self.bitmaps[told])
-        if pa.types.is_boolean(type_):
-            data = self.bitmaps[_BITMAP[_TRUE.get(name, f"{name} is true")]]
-        elif name in _LONG:
-            data = self.longs[_LONG[name]]
-        elif name in _INT:
-            data = self.ints[_INT[name]]
-        else:
-            data = self.confidence
+        valid = None
+        if name in _TOLD:
+            told = self.told[_TOLD[name]]
+            if not told.any():
+                return nulls(rows, type_)
+            valid = pa.py_buffer(told)
+        data = pa.py_buffer(self.longs[_LONG[name]] if name in _LONG else self.ints[_INT[name]])
         if words is None:
-            return pa.Array.from_buffers(type_, rows, [valid, pa.py_buffer(data)])
-        codes = pa.Array.from_buffers(pa.int32(), rows, [valid, pa.py_buffer(data)])
+            return pa.Array.from_buffers(type_, rows, [valid, data])
+        codes = pa.Array.from_buffers(pa.int32(), rows, [valid, data])
         return pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string()))
 
 
@@ -125,7 +119,7 @@ class Part:
 
     def _table(self, number: int, room: Columns) -> pa.Table:
         packed, patches = self.spill.chunk(number)
-        rows = self.columns.fill(packed, self.spill.chunks[number].rows, patches, room.longs, room.ints, room.confidence, room.bitmaps)
+        rows = self.columns.fill(packed, self.spill.chunks[number].rows, patches, room.longs, room.ints, room.told)
         if rows:
             ts = room.longs[_LONG["ts"], :rows]
             self.times += [int(ts.min()), int(ts.max())]
@@ -135,7 +129,6 @@ class Part:
             "file": [self.known.names[number] for number in self.files.forget()],
             "device": self._devices(room.ints[_INT["device"]]),
             "kind": KINDS,
-            "id_source": SOURCES,
         }
         target = schema.EVENTS.arrow_schema()
         return pa.Table.from_arrays([room.array(column, rows, words.get(column.name)) for column in target], schema=target)

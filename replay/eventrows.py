@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replay.arrays import Numbers, codes, flags, numbers
+from replay.arrays import Numbers, codes, numbers
 from replay.blocks import BlockRow
-from replay.schema import OPS
+from replay.schema import EVENTS, OPS
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-# What the engine reads of each event.
+# What the engine reads of each event, as it lies in Parquet.
 NEEDED = (
-    *("ts", "op", "tid", "file", "index", "npages", "dur", "open", "pin", "mr", "write", "dirty", "sync"),
-    *("bytes", "result", "slot", "nslots", "device", "block", "nblocks"),
+    *("ts", "op", "tid", "file", "index", "npages", "dur", "pin", "mr"),
+    *("bits", "bytes", "result", "slot", "nslots", "device", "block", "nblocks"),
 )
 
 # Bits of a row's flags, as in _ext/world.pxd.
@@ -36,8 +36,7 @@ BATCH_ROWS = 1 << 17
 _COMMON_TIDS = 1 << 22
 _OPS = {op: number for number, op in enumerate(OPS)}
 
-Column = Any  # a numpy array, or one and the bitmap of what is told in it
-Columns = dict[str, Column]
+Columns = dict[str, Any]  # numpy arrays, and rows about blocks
 
 
 def read_batches(groups: Sequence[tuple[Path, int]], convert: Callable[[pa.RecordBatch], Columns]) -> Iterator[Columns]:
@@ -79,13 +78,13 @@ class EventRows:
             "row_task": task_numbers(tid, self.tids) if self.tasks is None else self.tasks.take(tid + 1, mode="clip"),
             "row_file": codes(events, "file", self.files, np.int32),
             "row_slot": numbers(events, "slot"),
-            "row_nslots": numbers(events, "nslots", none=0),
-            "row_index": _told(events, "index"),
-            "row_npages": _told(events, "npages"),
-            "row_dur": _told(events, "dur"),
-            "row_bytes": _told(events, "bytes"),
-            "row_pin": _told(events, "pin"),
-            "row_region": _told(events, "mr"),
+            "row_nslots": numbers(events, "nslots"),
+            "row_index": numbers(events, "index"),
+            "row_npages": numbers(events, "npages"),
+            "row_dur": numbers(events, "dur"),
+            "row_bytes": numbers(events, "bytes"),
+            "row_pin": numbers(events, "pin", kind=np.int32),
+            "row_region": numbers(events, "mr", kind=np.int32),
             "row_flags": _row_flags(events),
             "blocks": self._block_rows(events, op),
         }
@@ -112,7 +111,7 @@ class EventRows:
                 told["block"],
                 told["nblocks"],
                 self.files.get(told["file"], -1),
-                -1 if told["index"] is None else told["index"],
+                told["index"],
             )
             for row, told in zip(at, rows, strict=True)
         ]
@@ -133,20 +132,23 @@ def _task_table(tids: NDArray[np.int32]) -> NDArray[np.int32] | None:
     return table
 
 
-def _told(events: pa.RecordBatch, name: str) -> Column:
-    """A column of whole numbers as it is in memory: values, and the bitmap of those that are told."""
-    column = events[name]
-    if not column.null_count or column.offset:
-        return numbers(events, name)
-    valid, data = column.buffers()
-    return np.frombuffer(data, np.int64, len(column)), np.frombuffer(valid, np.uint8)
+def _flag_table() -> NDArray[np.uint8]:
+    """For what the low half of an event's bits may be, its row's flags."""
+    table = np.zeros(1 << 16, np.uint8)
+    stored = {column.name: column.stored for column in EVENTS.columns}
+    for name, bit in ROW_FLAGS:
+        how = stored[name]
+        assert how is not None
+        true = int(how.number(np.ones(1, bool))[0])
+        table[np.arange(1 << 16) & true == true] |= bit
+    return table
+
+
+_FLAGS = _flag_table()
 
 
 def _row_flags(events: pa.RecordBatch) -> Numbers:
-    bits = np.zeros(events.num_rows, np.uint8)
-    for name, bit in ROW_FLAGS:
-        if events[name].null_count < events.num_rows:
-            bits |= flags(events, name) * np.uint8(bit)
+    flags = _FLAGS[numbers(events, "bits") & 0xFFFF]
     if events["result"].null_count < events.num_rows:
-        bits[numbers(events, "result", none=0) < 0] |= ROW_FAILED
-    return bits
+        flags[numbers(events, "result", none=0) < 0] |= ROW_FAILED
+    return flags

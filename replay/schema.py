@@ -6,8 +6,10 @@ Times are int64 nanoseconds of the trace's clock, sizes int64 bytes, page number
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from replay.stored import Stored, flag, natural, share, word
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,18 +62,24 @@ LAYOUT_OPS = frozenset({"truncate", "punch", "collapse", "reflink"})
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its Arrow type ("string" is dictionary-encoded where `category`), unit, and a sentence."""
+    """One column: its Arrow type ("string" is dictionary-encoded where `category`), unit, and a sentence.
+
+    `always`: every row has a value. `stored`: how it lies in Parquet, if not as it is.
+    """
 
     name: str
     type: str
     doc: str
     unit: str = ""
     category: bool = False
+    always: bool = False
+    stored: Stored | None = None
 
-    def arrow_type(self) -> pa.DataType:
+    def field(self) -> pa.Field:
+        """The column of Parquet that holds it."""
         import pyarrow as pa
 
-        plain = {
+        types = {
             "int64": pa.int64(),
             "int32": pa.int32(),
             "int16": pa.int16(),
@@ -79,8 +87,11 @@ class Column:
             "float64": pa.float64(),
             "bool": pa.bool_(),
             "string": pa.string(),
-        }[self.type]
-        return pa.dictionary(pa.int32(), plain) if self.category else plain
+        }
+        if self.stored:
+            return pa.field(self.stored.name, types[self.stored.type], nullable=False)
+        plain = types[self.type]
+        return pa.field(self.name, pa.dictionary(pa.int32(), plain) if self.category else plain, nullable=not self.always)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +103,10 @@ class Table:
     columns: tuple[Column, ...]
 
     def arrow_schema(self) -> pa.Schema:
+        """The columns as they lie in Parquet."""
         import pyarrow as pa
 
-        return pa.schema([pa.field(column.name, column.arrow_type()) for column in self.columns])
+        return pa.schema(list({field.name: field for field in (column.field() for column in self.columns)}.values()))
 
 
 _TRACE = Column("trace", "string", "The trace's id.", category=True)
@@ -110,6 +122,9 @@ _NPAGES = Column("npages", "int64", "Length of the range.", "pages")
 _PIN = Column("pin", "int64", "The pin, as in table pins.")
 _MR = Column("mr", "int64", "The memory region, as in table mrs.")
 
+# How the page identity of an event or pin was found.
+ID_SOURCES = ("direct", "mapping", "inherited", "anonymous", "iova", "cooccurrence", "unresolved")
+
 EVENTS = Table(
     "events",
     "Canonical events in time order: what the trace says, in the words of mm, fs and RDMA.",
@@ -118,47 +133,64 @@ EVENTS = Table(
             "seq",
             "int64",
             "Position of the raw record in the merged trace, from 0; joins raw_* tables. For events.jsonl the line number, from 0.",
+            always=True,
         ),
-        _TS,
-        Column("cpu", "int32", "CPU that recorded the event."),
-        Column("op", "string", "What happened; one of the canonical operations.", category=True),
-        Column("tid", "int32", "Thread id of the task that ran."),
-        Column("tgid", "int32", "Process id, where the trace tells it."),
+        replace(_TS, always=True),
+        Column("cpu", "int32", "CPU that recorded the event.", stored=natural("cpu", "int32")),
+        Column("op", "string", "What happened; one of the canonical operations.", category=True, always=True),
+        Column("tid", "int32", "Thread id of the task that ran.", always=True),
+        Column("tgid", "int32", "Process id, where the trace tells it.", stored=natural("tgid", "int32")),
         Column("comm", "string", "Name of the task.", category=True),
         _FILE,
-        Column("index", "int64", "First page of the range within the file.", "pages"),
-        Column("npages", "int64", "Length of the range; NULL for a truncate (to the end of the file) or an unknown range.", "pages"),
+        Column("index", "int64", "First page of the range within the file.", "pages", stored=natural("index")),
         Column(
-            "dur", "int64", "How long the operation took, its recorded stalls included; NULL where it has no duration or never ended.", "ns"
+            "npages",
+            "int64",
+            "Length of the range; NULL for a truncate (to the end of the file) or an unknown range.",
+            "pages",
+            stored=natural("npages"),
         ),
-        Column("open", "bool", "True where the operation began and no end was recorded."),
-        _PIN,
-        _MR,
+        Column(
+            "dur",
+            "int64",
+            "How long the operation took, its recorded stalls included; NULL where it has no duration or never ended.",
+            "ns",
+            stored=natural("dur"),
+        ),
+        Column("open", "bool", "True where the operation began and no end was recorded.", stored=flag(6)),
+        replace(_PIN, stored=natural("pin", "int32", sql_type="BIGINT")),
+        replace(_MR, stored=natural("mr", "int32", sql_type="BIGINT")),
         Column("device", "string", "RDMA device, or block device of a block event.", category=True),
-        Column("write", "bool", "The pin or MR lets the device write."),
-        Column("longterm", "bool", "The pin is long-term (FOLL_LONGTERM)."),
-        Column("dirty", "bool", "The unpin marks its pages dirty."),
-        Column("sync", "bool", "The writeback is for data integrity (WB_SYNC_ALL)."),
-        Column("dax", "bool", "The file is mapped directly (DAX); NULL where the event says nothing."),
-        Column("odp", "bool", "The MR is on-demand paged."),
-        Column("bytes", "int64", "Bytes moved by a remote access, or length of a registration.", "bytes"),
+        Column("write", "bool", "The pin or MR lets the device write.", stored=flag(0)),
+        Column("longterm", "bool", "The pin is long-term (FOLL_LONGTERM).", stored=flag(1)),
+        Column("dirty", "bool", "The unpin marks its pages dirty.", stored=flag(2)),
+        Column("sync", "bool", "The writeback is for data integrity (WB_SYNC_ALL).", stored=flag(3)),
+        Column("dax", "bool", "The file is mapped directly (DAX); NULL where the event says nothing.", stored=flag(7)),
+        Column("odp", "bool", "The MR is on-demand paged.", stored=flag(4)),
+        Column("bytes", "int64", "Bytes moved by a remote access, or length of a registration.", "bytes", stored=natural("bytes")),
         Column("result", "int64", "What the call returned: pages pinned, 0, or a negative errno."),
         Column("addr", "uint64", "User address of a pin, MR or mapping.", "bytes"),
         Column("owner", "uint64", "Lease owner or other kernel object that identifies the holder."),
         Column("kind", "string", "Variant of the operation, such as fallocate's mode or the lease's type.", category=True),
         Column("block", "int64", "First file system block of a block event.", "blocks"),
         Column("nblocks", "int64", "Length of a block event.", "blocks"),
-        Column("pfn", "int64", "Page frame number of a page cache event."),
-        Column("busy", "bool", "A layout wait found a busy page."),
+        Column("pfn", "int64", "Page frame number of a page cache event.", stored=natural("pfn")),
+        Column("busy", "bool", "A layout wait found a busy page.", stored=flag(5)),
         Column(
             "id_source",
             "string",
-            "How the page identity was found: direct, mapping, inherited, anonymous, iova, cooccurrence, unresolved.",
+            f"How the page identity was found: {', '.join(ID_SOURCES)}.",
             category=True,
+            stored=word(16, 4, ID_SOURCES),
         ),
-        Column("id_confidence", "float64", "How sure that is, 0 to 1 (design rule, not a measurement)."),
-        Column("slot", "int64", "First dense page slot of the range, for the replay loop; -1 where the event touches no known page."),
-        Column("nslots", "int64", "Slots in the range.", "pages"),
+        Column("id_confidence", "float64", "How sure that is, 0 to 1 (design rule, not a measurement).", stored=share(20)),
+        Column(
+            "slot",
+            "int64",
+            "First dense page slot of the range, for the replay loop; -1 where the event touches no known page.",
+            always=True,
+        ),
+        Column("nslots", "int64", "Slots in the range.", "pages", always=True),
     ),
 )
 

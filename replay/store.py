@@ -27,7 +27,8 @@ from typing import Any, Literal, NamedTuple
 from replay.errors import StoreError, UsageError
 from replay.staging import Syncing, fsync_path, fsync_tree, hold, remove_dead
 
-STORE_VERSION = 1
+# Raise it when what lies in a store reads otherwise than before.
+STORE_VERSION = 2
 Kind = Literal["traces", "runs"]
 SINGULAR: dict[Kind, str] = {"traces": "trace", "runs": "run"}
 _MARKER = "store.json"
@@ -181,6 +182,12 @@ class Store:
                 f"store of format version {version}; this program knows up to {STORE_VERSION}",
                 where=str(self.path),
                 hint="it was written by a newer release: upgrade, or use another --store",
+            )
+        if version < STORE_VERSION:
+            raise StoreError(
+                f"store of format version {version}; this program reads {STORE_VERSION}",
+                where=str(self.path),
+                hint="an earlier release wrote it: remove it, or use another --store, and ingest again",
             )
 
     def _entries(self, kind: Kind) -> Iterator[Entry]:

@@ -185,9 +185,16 @@ def _members(store: Store | None, table: Table, traces: Sequence[Entry], runs: S
 def _declared_view(table: Table, files: list[str], from_folder: bool) -> View:
     if files:
         source = _trace_files(files) if from_folder else f"read_parquet({_list(files)}, hive_partitioning=false)"
-        return View(table.name, f"SELECT {_names(table)} FROM {source}", table.doc, _docs(table))
+        return View(table.name, f"SELECT {selection(table)} FROM {source}", table.doc, _docs(table))
     empty = ", ".join(f"NULL::{_SQL_TYPES[column.type]} AS {identifier(column.name)}" for column in table.columns)
     return View(table.name, f"SELECT {empty} WHERE false", table.doc, _docs(table))
+
+
+def selection(table: Table) -> str:
+    """The table's columns from what lies in Parquet."""
+    return ", ".join(
+        f"{column.stored.sql} AS {identifier(column.name)}" if column.stored else identifier(column.name) for column in table.columns
+    )
 
 
 def _names(table: Table) -> str:

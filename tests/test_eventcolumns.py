@@ -37,12 +37,12 @@ def filled(
 ) -> tuple[int, Columns]:
     room = room or Columns(count)
     told: NDArray[np.int64] = np.array(patches, np.int64).reshape(-1, 3)
-    return part.columns.fill(packed, count, told, room.longs, room.ints, room.confidence, room.bitmaps), room
+    return part.columns.fill(packed, count, told, room.longs, room.ints, room.told), room
 
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 64, 100])
 def test_values_lie_where_their_rows_are(count: int) -> None:
-    """Bitmaps are written 32 rows at a time."""
+    """Bits that tell of values lie in words of 32."""
     makers = (added, dirtied, deleted)
     canonical, _ = lower([makers[number % 3](10 + number % 2, number) for number in range(count)])
     assert rows(canonical, "events", "seq", "op", "index", "pfn", "tid", "open") == [
@@ -89,10 +89,10 @@ def test_rows_and_patches_that_are_not_whole_are_errors() -> None:
 def test_columns_of_other_shapes_are_refused() -> None:
     part, packed = part_of([added(10, 5)])
     room = Columns(8)
-    room.bitmaps = room.bitmaps[:-1]
+    room.told = room.told[:-1]
     with pytest.raises(ValueError, match="not the columns"):
         filled(part, packed, 1, [], room)
     room = Columns(64)
-    room.bitmaps = np.ascontiguousarray(room.bitmaps[:, :1])
+    room.told = np.ascontiguousarray(room.told[:, :1])
     with pytest.raises(ValueError, match="differ in length"):
         filled(part, packed, 1, [], room)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 from builders.raw import BASE, DEV, Record, lower, rows
+from builders.shown import shown
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,7 +72,7 @@ def test_tables_hold_together_whatever_the_records_say(records: list[Record], cu
     except TraceError:
         return
     tables = canonical.tables
-    events, pins, mrs = (tables[name].to_pylist() for name in ("events", "pins", "mrs"))
+    events, pins, mrs = (shown(name, tables[name]) for name in ("events", "pins", "mrs"))
     total = sum(row["npages"] for row in tables["slots"].to_pylist())
     assert [(row["ts"], row["seq"]) for row in events] == sorted((row["ts"], row["seq"]) for row in events)
     for row in events:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from builders.shown import shown
 
 from replay.ingest.canonical import Canonical
 from replay.ingest.lowering import Lowering
@@ -35,8 +36,7 @@ def pinned_writebacks(canonical: Canonical) -> set[int]:
     """A replayer as plain as can be: pins by page instance; seq of each writeback that meets one."""
     pins: dict[tuple[str, int], set[int]] = {}
     found = set()
-    columns = ["seq", "op", "file", "index", "npages", "pin", "result"]
-    for row in canonical.tables["events"].select(columns).to_pylist():
+    for row in shown("events", canonical.tables["events"]):
         if row["file"] is None or row["index"] is None:
             continue
         pages = [(row["file"], index) for index in range(row["index"], row["index"] + (row["npages"] or 0))]
@@ -77,7 +77,7 @@ def test_the_writebacks_that_the_kernel_saw_as_pinned_are_found(name: str, made:
 
 
 def test_recorded_lease_breaks_and_the_truncates_that_waited_for_them() -> None:
-    events = lowered("lease.dat")[0].tables["events"].to_pylist()
+    events = shown("events", lowered("lease.dat")[0].tables["events"])
     breaks = [round(row["dur"] / 1e9, 3) for row in events if row["op"] == "lease_break"]
     assert breaks == [0.143, 0.123, 0.129, 0.129, 0.129, 0.129]
     truncates = [row for row in events if row["op"] == "truncate"]
@@ -89,7 +89,7 @@ def test_recorded_lease_breaks_and_the_truncates_that_waited_for_them() -> None:
 @pytest.mark.parametrize(("name", "punches"), [("dax.dat", 3), ("dax-refused.dat", 4)])
 def test_recorded_layout_wait_ends_only_with_the_process(name: str, punches: int) -> None:
     canonical, _ = lowered(name)
-    events = canonical.tables["events"].to_pylist()
+    events = shown("events", canonical.tables["events"])
     (wait,) = [row for row in events if row["op"] == "layout_wait"]
     assert (wait["open"], wait["dur"], wait["busy"], wait["dax"]) == (True, None, True, True)
     assert [row["open"] for row in events if row["op"] == "punch"] == [False] * (punches - 1) + [True]

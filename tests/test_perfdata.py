@@ -10,6 +10,7 @@ import pytest
 from builders import perfdata as make
 from builders import tracedat
 from builders.samples import CYCLES, START, USUAL, WAKES, PerfRead, comm, family, mmap2, opened, read_bytes, trailer, usual, wake
+from builders.shown import shown
 
 from replay.ingest.lowering import Lowering
 
@@ -290,7 +291,7 @@ def test_pins_are_resolved_through_perfs_own_mappings(read: PerfRead) -> None:
     tables = lowering.finish().tables
     (pin,) = tables["pins"].to_pylist()
     assert (pin["file"], pin["index"], pin["npages"], pin["tgid"], pin["id_source"]) == ("254:16:12", 5, 3, 11, "mapping")
-    assert [(row["op"], row["file"], row["index"], row["ts"]) for row in tables["events"].to_pylist() if row["op"] == "mmap"] == [
+    assert [(row["op"], row["file"], row["index"], row["ts"]) for row in shown("events", tables["events"]) if row["op"] == "mmap"] == [
         ("mmap", "254:16:12", 3, START + 1),
         ("mmap", "254:16:13", 3, START + 5),
     ]

@@ -19,7 +19,7 @@ from replay.views import REPORTED_RAW, internal_views
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    (tmp_path / "store.json").write_text('{"version": 1}')
+    (tmp_path / "store.json").write_text('{"version": 2}')
     return Store(tmp_path)
 
 

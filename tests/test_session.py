@@ -58,7 +58,7 @@ def test_every_declared_table_is_a_view_with_its_columns_and_comments(session: S
 
 def test_an_empty_store_has_the_same_views(tmp_path: Path, session: Session) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "store.json").write_text('{"version": 1}')
+    (tmp_path / "empty" / "store.json").write_text('{"version": 2}')
     with Session(Store(tmp_path / "empty")) as empty:
         for table in (*TRACE_TABLES, *RUN_TABLES, *DERIVED_TABLES):
             assert empty.sql(f"DESCRIBE {table.name}").rows() == session.sql(f"DESCRIBE {table.name}").rows()

@@ -89,7 +89,7 @@ def test_folder_without_manifest_is_no_entry_and_no_obstacle(tmp_path: Path) -> 
     broken = store.path / "traces" / f"trace={TRACE}"
     broken.mkdir(parents=True)
     (broken / "events.parquet").write_bytes(b"half")
-    (store.path / "store.json").write_text('{"version": 1}')
+    (store.path / "store.json").write_text('{"version": 2}')
     assert store.traces() == []
     add_trace(store)
     assert [entry.id for entry in store.traces()] == [TRACE]
@@ -165,7 +165,8 @@ def test_foreign_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ('{"version": 2}', "format version 2"),
+        ('{"version": 3}', "format version 3"),
+        ('{"version": 1}', "format version 1"),
         ("{}", "no format version"),
         ("half", "no format version"),
         ('{"version": true}', "no format version"),
@@ -217,4 +218,4 @@ def test_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
         add_run(store, "r1", "none", tables={"costs": [{"metric": "bounce_bytes", "unit": "bytes", "value": 4096.0}]})
     first, second = ({name: (store.path / name).read_bytes() for name in tree(store.path)} for store in stores)
     assert first == second
-    assert json.loads(first["store.json"])["version"] == 1
+    assert json.loads(first["store.json"])["version"] == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders.shown import shown
 
 from replay.errors import TraceError
 from replay.ingest.lowering import Lowering
@@ -350,8 +351,8 @@ def test_lowering_takes_text(tmp_path: Path) -> None:
     lowering = Lowering(reader.info, reader.losses)
     for batch in reader.batches():
         lowering.add(batch)
-    events = lowering.finish().tables["events"].select(["op", "file", "index", "npages", "comm"]).to_pylist()
-    assert [tuple(event.values()) for event in events] == [
+    events = shown("events", lowering.finish().tables["events"])
+    assert [tuple(event[name] for name in ("op", "file", "index", "npages", "comm")) for event in events] == [
         ("mmap", "254:16:13", 0, 16, "pinload"),
         ("mr_reg", "254:16:13", 0, 2, "pinload"),
         ("pin", "254:16:13", 0, 2, "pinload"),

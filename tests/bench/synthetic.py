@@ -77,8 +77,8 @@ def columns(count: int) -> dict[str, npt.NDArray[np.generic]]:
         "row_npages": np.ones(count, np.int64),
         "row_dur": none,
         "row_bytes": np.where(remote, 4096, -1),
-        "row_pin": none,
-        "row_region": np.where(remote, file, -1).astype(np.int64),
+        "row_pin": none.astype(np.int32),
+        "row_region": np.where(remote, file, -1).astype(np.int32),
         "row_flags": np.full(count, 64, np.uint8),  # ROW_RANGE of _ext/world.pxd
         **_entities(per_file),
     }

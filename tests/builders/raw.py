@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from builders.shown import shown
 from replay.ingest.before import informed
 from replay.ingest.canonical import Canonical
 from replay.ingest.losses import Losses
@@ -91,7 +92,7 @@ def lower(records: Sequence[Record], *, cuts: Sequence[int] = (), **facts: Any) 
 
 def rows(canonical: Canonical, table: str, *columns: str, op: str | None = None) -> list[tuple[Any, ...]]:
     """Rows of a table as tuples of some columns, of events optionally those of one operation."""
-    found = canonical.tables[table].to_pylist()
+    found = shown(table, canonical.tables[table])
     return [tuple(row[column] for column in columns) for row in found if op is None or row["op"] == op]
 
 

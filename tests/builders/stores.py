@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from replay import reports
+from replay.ingest.canonical import numbers, table, words
 from replay.parquet import write_table
 from replay.policies import BY_NAME
-from replay.schema import RUN_TABLES, TRACE_TABLES
+from replay.schema import RUN_TABLES, TRACE_TABLES, Table
 from replay.session import Session
 from replay.store import Entry, Store
 
@@ -43,8 +44,8 @@ def add_trace(
     """A committed trace; tables that are not given are empty."""
     raw = raw or {}
     with store.stage("traces", trace) as stage:
-        for table in TRACE_TABLES:
-            write_table(stage.path / f"{table.name}.parquet", _table(table.arrow_schema(), (tables or {}).get(table.name, ())))
+        for declared in TRACE_TABLES:
+            write_table(stage.path / f"{declared.name}.parquet", _table(declared, (tables or {}).get(declared.name, ())))
         (stage.path / "raw").mkdir()
         for (system, event), rows in raw.items():
             write_table(stage.path / "raw" / f"{system}.{event}.parquet", rows)
@@ -70,17 +71,22 @@ def add_run(store: Store, run: str, policy: str, trace: str = TRACE, params: str
     own = {"run": run, "policy": policy, "trace": trace}
     decisions = json.dumps(BY_NAME[policy].decisions() if policy in BY_NAME else {})
     with store.stage("runs", run) as stage:
-        for table in RUN_TABLES:
-            rows = [{**own, **row} for row in (tables or {}).get(table.name, ())]
-            write_table(stage.path / f"{table.name}.parquet", _table(table.arrow_schema(), rows))
+        for declared in RUN_TABLES:
+            rows = [{**own, **row} for row in (tables or {}).get(declared.name, ())]
+            write_table(stage.path / f"{declared.name}.parquet", _table(declared, rows))
         stage.commit({"row": {**own, "params": params, "decisions": decisions, "engine": "1"}})
     entry = store.find("runs", run)
     assert entry is not None
     return entry
 
 
-def _table(schema: pa.Schema, rows: Rows) -> pa.Table:
-    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+def _table(declared: Table, rows: Rows) -> pa.Table:
+    """Rows as they are stored; 0 where a column that is always told is not."""
+    columns = {}
+    for column in declared.columns:
+        values = [row.get(column.name, 0 if column.always else None) for row in rows]
+        columns[column.name] = words(values) if column.type == "string" else numbers(values, column.type)
+    return table(declared, columns, len(rows))
 
 
 def answer(store: Store, report: str, **values: str | int | None) -> list[dict[str, Any]]:
