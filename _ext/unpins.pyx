@@ -24,8 +24,11 @@ cdef enum:
     FOLIO_PAGES = 2048
     # include/linux/trace_events.h: TRACE_FLAG_HARDIRQ, TRACE_FLAG_SOFTIRQ.
     IN_INTERRUPT = 0x18
-    # include/linux/page-flags.h: what a mapping's low bits say of pages that belong to no file.
+    # include/linux/page-flags.h: what a mapping's low bits say of pages that belong to no file, and compound_head's of all but a folio's first.
     MAPPING_FLAGS = 3
+    IS_TAIL = 1
+    # An address of the kernel's has at least so many bits set above; a mapping that has not is none.
+    ADDRESS_BITS = 56
 
 
 cdef int32_t _live(State state, int32_t *link) noexcept nogil:
@@ -104,10 +107,10 @@ cdef int unpin_page(State state, Task *task, Record *record) except -1 nogil:
 
 
 cdef bint _of_file(Record *record) noexcept nogil:
-    """Whether the page belongs to a file: of others the probe's inode is what was in the buffer before."""
-    if not record.ino or record.index < 0:
+    """Whether the page tells its file: of others the probe's inode is what was in the buffer before."""
+    if not record.ino or record.index < 0 or (record.d != -1 and record.d & IS_TAIL):
         return False
-    return record.a == -1 or (record.a != 0 and not record.a & MAPPING_FLAGS)
+    return record.a == -1 or (record.a >> ADDRESS_BITS == -1 and not record.a & MAPPING_FLAGS)
 
 
 cdef int _unpin_anonymous(State state, Task *task, Record *record, int64_t left) except -1 nogil:

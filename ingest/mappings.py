@@ -80,6 +80,7 @@ MAPPINGS = (
             "a": has("mapping", "map"),
             "b": has("common_flags"),
             "c": folio_pages("head", "order"),
+            "d": has("compound"),
         },
     ),
     Mapping(
@@ -104,11 +105,7 @@ MAPPINGS = (
         words={"a": has("umem")},
     ),
     Mapping(
-        "mr_dereg",
-        "release",
-        ("ib_umem_release", "umem_release", "ib_umem_odp_release"),
-        needs=("umem",),
-        words={"a": has("umem", "umem_odp")},
+        "mr_dereg", "release", ("ib_umem_release", "umem_release", "ib_umem_odp_release"), (), ("umem",), {"a": has("umem", "umem_odp")}
     ),
     Mapping(
         "remote_write", "remote", ("rxe_mr_copy",), (), ("iova", "length", "dir"), {"a": has("iova"), "b": has("length"), "c": has("dir")}

@@ -159,7 +159,7 @@ PROBES = (
         (
             Form(
                 "unpin_user_page(struct page *page)",
-                f"page=page:x64 {_LET_GO.format('page')} index=page->index:u64|page->__folio_index:u64",
+                f"page=page:x64 compound?=page->compound_head:x64 {_LET_GO.format('page')} index=page->index:u64|page->__folio_index:u64",
                 since=(6, 3),
             ),
         ),

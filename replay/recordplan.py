@@ -23,6 +23,7 @@ _EVER: Version = (1 << 16, 0)
 _KNOWN: tuple[tuple[str, str, int, str, Version, Version], ...] = (
     ("page", "mapping", 24, "address_space", (4, 18), _EVER),
     ("page", "index", 32, "", (4, 18), (6, 16)),
+    ("page", "compound_head", 8, "", (4, 18), (6, 16)),
     ("page", "_refcount.counter", 52, "", (4, 18), _EVER),
     ("folio", "mapping", 24, "address_space", (5, 16), _EVER),
     ("folio", "index", 32, "", (5, 16), _EVER),

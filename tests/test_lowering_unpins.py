@@ -150,5 +150,13 @@ def test_calls_that_let_go_of_all_pages_at_once_take_what_is_left() -> None:
     assert pins(*read(100, 2), *many, ("unpin_user_pages", 10, {"pages": 1, "npages": 2}))[0][0] == (100, 2, 3000, 196000)
 
 
+def test_pages_of_a_large_folio_but_the_first_do_not_tell_their_file() -> None:
+    """Their mapping is other data, and the inode what was in the buffer before; compound_head tells them."""
+    event, tid, told = let_go(0)
+    head, tail = (event, tid, {**told, "compound": 0xFFFFEA0000001234}), (event, tid, {**told, "compound": 0xFFFFEA0000001201, "index": 1})
+    assert pins(*read(0, 2), head, tail) == ([(0, 2, 3000, 4000)], {"short_pins_unreleased": 1})
+    assert pins(*read(0, 1), let_go(0, mapping=0xDEAD000000000400))[1] == {"short_pins_unreleased": 1}
+
+
 def test_a_probe_that_tells_no_page_lets_go_of_no_file_s() -> None:
     assert pins(*read(0, 1), ("unpin_user_page", 10, {"page": 1}))[1] == {"short_pins_unreleased": 1}

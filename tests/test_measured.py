@@ -195,6 +195,24 @@ def test_calls_that_do_not_add_up_to_the_pins_and_pages_that_enter_twice_are_tol
     assert result.failed
 
 
+def balance(folder: Path, losses: list[dict[str, Any]], **raw: Any) -> list[dict[str, Any]]:
+    own = {"seq": [0, 1], "ts": [0, 1], "cpu": [0, 0], "buffer": ["", ""]}
+    calls = {"pin_user_pages_fast_ret": {"ret": [2, 1]}, "unpin_user_pages": {"pages": [1, 1], "npages": [1, 0]}, **raw}
+    tables = {("replay", name): pa.table({**own, **fields}) for name, fields in calls.items()}
+    result = validated(Store(folder, create=True), tables={"events": []}, raw=tables, losses=losses)
+    return rows(result, "pages pinned at the end")
+
+
+def test_pages_that_are_let_go_one_by_one_are_in_the_balance(tmp_path: Path) -> None:
+    """And without the probes that tell them, there is none."""
+    unknown = {"counter": "short_pins_unreleased", "cpu": None, "severity": "warning", "count": 2, "meaning": "m", "advice": "a."}
+    (row,) = balance(tmp_path / "pages", [unknown], unpin_user_page={"page": [1, 2]})
+    assert (row["measured"], row["predicted"], row["within"]) == (0, 0, True)
+    (row,) = balance(tmp_path / "folios", [], unpin_user_folio={"folio": [1, 2], "npages": [1, 2]})
+    assert (row["measured"], row["within"]) == (-1, False)
+    assert balance(tmp_path / "none", [unknown]) == []
+
+
 def test_what_a_lossy_trace_shows_is_not_judged(tmp_path: Path) -> None:
     lost = {"counter": "kernel_lost_events", "cpu": 0, "severity": "data_loss", "count": 3, "total": None, "meaning": "m", "advice": "a."}
     result = validated(Store(tmp_path / "store", create=True), tables=refused("plain", -95), losses=[lost], trace=TRACE)

@@ -31,7 +31,7 @@ FIRST_PAGE = {
 
 def layout(version: Version) -> Layout:
     members = {
-        "page": FOLIO,
+        "page": {**FOLIO, "compound_head": Member(8, "")},
         "address_space": {"host": Member(0, "inode")},
         "inode": {"i_sb": Member(40, "super_block"), "i_ino": Member(64, "")},
         "super_block": {"s_dev": Member(16, "")},

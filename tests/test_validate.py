@@ -69,9 +69,10 @@ def test_each_difference_is_listed_with_its_cause(store: Store) -> None:
         {"pin": 0, "tid": 1, "file": FILE, "index": 1, "npages": 1, "ts_pin": 0, "ts_unpin": 90},
         {"pin": 1, "tid": 1, "file": FILE, "index": 2, "npages": 1, "ts_pin": 220, "ts_unpin": None},
         {"pin": 2, "tid": 1, "file": FILE, "index": 3, "npages": 1, "ts_pin": 0, "ts_unpin": None},
+        {"pin": 3, "tid": 1, "file": FILE, "index": 6, "npages": 1, "ts_pin": 590, "ts_unpin": 590},
     ]
-    refs = [1025, 1025, 1025, 1025, 1025, 1]
-    tables = {"events": events(6, file=None), "pins": pins}
+    refs = [1025, 1025, 1025, 1025, 1025, 1, 1025]
+    tables = {"events": events(7, file=None), "pins": pins}
     entry = add_trace(store, tables=tables, raw={("gup", "folio_start_writeback"): writebacks(refs)})
     add_run(store, f"r-{TRACE}", "none", tables={"conflicts": [conflict(500, 5)]})
     result = validate.validate(store, [entry])
@@ -82,6 +83,7 @@ def test_each_difference_is_listed_with_its_cause(store: Store) -> None:
         (3, "missed", "the replay holds the pin to be of an earlier instance of the page"),
         (4, "missed", "no known pin"),
         (5, "invented", "a pin of the replay that the kernel had already dropped"),
+        (6, "missed", "a short pin (direct IO) whose release the trace does not tell"),
     ]
     assert result.notes[-1] == "List each with: replay validate --misses"
     assert "work.dat: 1 missed: shortly after the release of its pin began" in result.notes[1]

@@ -42,7 +42,22 @@ _SYSTEMS = {
     "iomap_iter": "iomap",
     "mmap2": "perf",
 }
-_UNSIGNED = {"umem", "start", "addr", "iova", "folio", "pfn", "page", "mapping", "vm_flags", "ino", "i_ino", "index", "fl_owner"}
+_UNSIGNED = {
+    "umem",
+    "start",
+    "addr",
+    "iova",
+    "folio",
+    "pfn",
+    "page",
+    "compound",
+    "mapping",
+    "vm_flags",
+    "ino",
+    "i_ino",
+    "index",
+    "fl_owner",
+}
 
 
 def system(event: str) -> str:
