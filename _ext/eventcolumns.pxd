@@ -23,7 +23,7 @@ cdef enum:
     L_BLOCK
     L_NBLOCKS
     L_PFN
-    L_SLOT
+    L_LEAD
     L_NSLOTS
     N_LONGS
 

@@ -42,7 +42,7 @@ from replay._ext.slotruns cimport SlotRuns, rank
 from replay._ext.touched import INDEX_END as _INDEX_END
 from replay._ext.unpacking cimport Unpacking, next_row, start
 
-LONGS = ("seq", "ts", "index", "npages", "dur", "bytes", "result", "addr", "owner", "block", "nblocks", "pfn", "slot", "nslots")
+LONGS = ("seq", "ts", "index", "npages", "dur", "bytes", "result", "addr", "owner", "block", "nblocks", "pfn", "lead", "nslots")
 """Columns of 64 bits, in the order of the enum."""
 
 INTS = ("cpu", "op", "tid", "tgid", "comm", "file", "pin", "mr", "device", "kind", "bits")
@@ -270,9 +270,9 @@ cdef class EventColumns:
         return 0 if source == SOURCE_OF_KEY else source << FIRST_OF_SOURCE | (1 + sure) << FIRST_OF_CONFIDENCE
 
     cdef int _locate(self, const Row *row, int64_t file) except -1 nogil:
-        """Slot and number of slots. A touched range holds all of its pages, another those that something touches: from `index` to the
+        """Slots, by the lead of the first over the page's index, and their number. A touched range holds all of its pages, another those that something touches: from `index` to the
         end of the file where the operation has no length."""
-        cdef int64_t slot = -1, count = 0, length
+        cdef int64_t slot = 0, count = 0, length
         if file >= 0 and row.touches:
             slot, count = rank(self.slots, file, row.index), row.npages
         elif file >= 0 and 0 <= row.index < END and _ranged(row) and not self._failed_pin(row):
@@ -280,10 +280,8 @@ cdef class EventColumns:
             if row.npages >= 0:
                 length = min(length, row.npages)
             slot = rank(self.slots, file, row.index)
-            count = rank(self.slots, file, row.index + length) - slot
-            if count <= 0:
-                slot, count = -1, 0
-        self.longs[L_SLOT][self.size], self.longs[L_NSLOTS][self.size] = slot, count
+            count = max(rank(self.slots, file, row.index + length) - slot, 0)
+        self.longs[L_LEAD][self.size], self.longs[L_NSLOTS][self.size] = slot - row.index if count > 0 else 0, count
         return 0
 
     cdef bint _failed_pin(self, const Row *row) noexcept nogil:

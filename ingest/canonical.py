@@ -160,6 +160,9 @@ def table(declared: schema.Table, columns: Mapping[str, Column], rows: int) -> p
     for column in declared.columns:
         if column.stored:
             held[column.stored.name] |= columns[column.name].stored(column.stored) if column.name in columns else column.stored.none
+            if column.stored.beyond:
+                values = held[column.stored.name]
+                held[column.stored.name] = np.where(values >= 0, values - held[column.stored.beyond], 0)
     given = {**columns, **{name: Column(values) for name, values in held.items()}}
     arrays = [
         given[name].arrow(type_) if name in given else nulls(rows, type_) for name, type_ in zip(target.names, target.types, strict=True)

@@ -43,7 +43,7 @@ _READERS = {
 _PROGRESS_SECONDS = 0.2
 # Columns of events that grow over a file, by which readers may skip parts of it, and those mostly the same as in the row before.
 _GROWING = ("seq", "ts")
-_REPEATING = ("npages", "dur", "bytes", "result", "pfn", "nslots")
+_REPEATING = ("npages", "dur", "bytes", "result", "pfn", "lead", "nslots")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What the engine reads of each event, as it lies in Parquet.
 NEEDED = (
     *("ts", "op", "tid", "file", "index", "npages", "dur", "pin", "mr"),
-    *("bits", "bytes", "result", "slot", "nslots", "device", "block", "nblocks"),
+    *("bits", "bytes", "result", "lead", "nslots", "device", "block", "nblocks"),
 )
 
 # Bits of a row's flags, as in _ext/world.pxd.
@@ -77,7 +77,7 @@ class EventRows:
             "row_op": op,
             "row_task": task_numbers(tid, self.tids) if self.tasks is None else self.tasks.take(tid + 1, mode="clip"),
             "row_file": codes(events, "file", self.files, np.int32),
-            "row_slot": numbers(events, "slot"),
+            "row_slot": _slots(events),
             "row_nslots": numbers(events, "nslots"),
             "row_index": numbers(events, "index"),
             "row_npages": numbers(events, "npages"),
@@ -130,6 +130,13 @@ def _task_table(tids: NDArray[np.int32]) -> NDArray[np.int32] | None:
     table = np.full(tids[-2] + 3, unknown, np.int32)
     table[tids[:-1] + 1] = np.arange(unknown)
     return table
+
+
+def _slots(events: pa.RecordBatch) -> Numbers:
+    """The first slot of each range, as schema.EVENTS tells it; -1 where there is none."""
+    slots = numbers(events, "index") + numbers(events, "lead")
+    slots[numbers(events, "nslots") <= 0] = -1
+    return slots
 
 
 def _flag_table() -> NDArray[np.uint8]:

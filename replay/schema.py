@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from replay.stored import Stored, flag, natural, share, word
+from replay.stored import Stored, flag, lead, natural, share, word
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -189,6 +189,7 @@ EVENTS = Table(
             "int64",
             "First dense page slot of the range, for the replay loop; -1 where the event touches no known page.",
             always=True,
+            stored=lead("index", count="nslots"),
         ),
         Column("nslots", "int64", "Slots in the range.", "pages", always=True),
     ),

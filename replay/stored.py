@@ -21,6 +21,7 @@ class Stored:
     """Where a column lies: in the column `name` of this type, which has no NULL, and as `none` where there is no value.
 
     `sql` gives the value from there; `number` from values, those of text being places in `words`, what is stored. Columns may share one.
+    `beyond`: stored is how far the value lies beyond that of another column.
     """
 
     name: str
@@ -29,12 +30,19 @@ class Stored:
     sql: str
     number: Callable[[NDArray[Any]], NDArray[Any]]
     words: Sequence[str] = ()
+    beyond: str = ""
 
 
 def natural(name: str, type_: str = "int64", *, sql_type: str = "") -> Stored:
     """A number of 0 or more, in a column of its name; -1: none. `sql_type`, if SQL shows another type than lies there."""
     value = f'CAST("{name}" AS {sql_type})' if sql_type else f'"{name}"'
     return Stored(name, type_, -1, f'CASE WHEN "{name}" >= 0 THEN {value} END', lambda values: values)
+
+
+def lead(beyond: str, count: str) -> Stored:
+    """A number of 0 or more by its lead over that of another column, which changes less often; -1 where there are none to count."""
+    sql = f'CASE WHEN "{count}" > 0 THEN "{beyond}" + lead ELSE -1 END'
+    return Stored("lead", "int64", 0, sql, lambda values: values, beyond=beyond)
 
 
 def flag(number: int) -> Stored:

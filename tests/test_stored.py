@@ -34,10 +34,11 @@ def made_up(seed: int, count: int) -> list[dict[str, Any]]:
             return _VALUES[type_](rng)
         return rng.choice({"op": OPS, "id_source": ID_SOURCES}.get(name, ("a", "b", "c")))
 
-    return [
-        {column.name: value(column.name, column.type) if column.always or rng.random() < 0.6 else None for column in EVENTS.columns}
-        for _ in range(count)
-    ]
+    def row() -> dict[str, Any]:
+        row = {column.name: value(column.name, column.type) if column.always or rng.random() < 0.6 else None for column in EVENTS.columns}
+        return row if row["index"] is not None and row["nslots"] > 0 else row | {"slot": -1, "nslots": 0}
+
+    return [row() for _ in range(count)]
 
 
 def stored(rows: list[dict[str, Any]]) -> pa.Table:
@@ -59,7 +60,8 @@ def test_what_is_stored_is_shown(seed: int) -> None:
 
 def test_columns_that_nobody_tells_are_shown_as_null() -> None:
     told = {"seq", "ts", "op", "tid", "slot", "nslots"}
-    columns = {name: Column(np.zeros(3, np.int64)) for name in told - {"op"}} | {"op": Column(np.zeros(3, np.int32), words=OPS)}
+    columns = {name: Column(np.full(3, -1 if name == "slot" else 0)) for name in told - {"op"}}
+    columns["op"] = Column(np.zeros(3, np.int32), words=OPS)
     for row in shown("events", table(EVENTS, columns, 3)):
         assert {name for name, value in row.items() if value is not None} == told
 
