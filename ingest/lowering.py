@@ -25,7 +25,7 @@ from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, is
 from replay.ingest.gather import Names, Plan
 from replay.ingest.identity import KEY, SOURCES, Graded, Identities, resolve
 from replay.ingest.mappings import find
-from replay.ingest.rows import WAIT, Known, Part, divide, pointer_name
+from replay.ingest.rows import WAIT, Columns, Known, Part, divide, pointer_name
 from replay.ingest.slots import RUN, SlotMap, number_runs
 from replay.ingest.spill import Spill
 from replay.ingest.tasks import Tasks
@@ -145,7 +145,8 @@ class Lowering:
         divided = divide(len(self.spill.chunks))
         slots, settlings = self._slots(known, divided)
         assembly = Assembly(info, files, slots)
-        parts = [Part.of(self.spill, chunks, known, slots, settling) for chunks, settling in zip(divided, settlings, strict=True)]
+        rooms: list[Columns] = []
+        parts = [Part.of(self.spill, chunks, known, slots, settling, rooms) for chunks, settling in zip(divided, settlings, strict=True)]
 
         def entities() -> dict[str, pa.Table]:
             for part in parts:

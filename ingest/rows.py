@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -97,25 +98,31 @@ class Part:
     files: Codes
     comms: Codes
     threads: Threads
+    rooms: list[Columns]
     times: list[int] = field(default_factory=list)
 
     @classmethod
-    def of(cls, spill: Spill, chunks: range, known: Known, slots: SlotMap, settling: Settling | None) -> Part:
+    def of(cls, spill: Spill, chunks: range, known: Known, slots: SlotMap, settling: Settling | None, rooms: list[Columns]) -> Part:
+        """`rooms`: where parts leave the room for their columns to the next."""
         files, comms = (Codes(np.full(n, -1, np.int32), np.zeros(n, np.int32)) for n in (len(known.names), len(known.threads.names)))
         threads = Threads(known.threads.tid, known.threads.tgid, known.threads.name)
         file_events = np.zeros(len(known.names), np.int64)
         columns = EventColumns(known.identity(), settling, slots.runs(len(known.names)), threads, files, comms, file_events)
-        return cls(spill, chunks, known, columns, file_events, files, comms, threads)
+        return cls(spill, chunks, known, columns, file_events, files, comms, threads, rooms)
 
     def tables(self, *, lasting: bool) -> Iterator[pa.Table]:
         """The events, a table of each chunk; unless they are to be `lasting`, each is over when the next is asked for."""
-        room = Columns(max((self.spill.chunks[number].rows for number in self.chunks), default=0))
+        room = None
+        with suppress(IndexError):
+            room = self.rooms.pop()
         for number in self.chunks:
-            if lasting:
-                room = Columns(self.spill.chunks[number].rows)
+            if room is None or lasting:
+                room = Columns(self.spill.chunks[number].rows if lasting else max(chunk.rows for chunk in self.spill.chunks))
             table = self._table(number, room)
             if table.num_rows:
                 yield table
+        if room is not None and not lasting:
+            self.rooms.append(room)
 
     def _table(self, number: int, room: Columns) -> pa.Table:
         packed, patches = self.spill.chunk(number)
