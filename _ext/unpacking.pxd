@@ -8,9 +8,16 @@ from replay._ext.rows cimport Row
 
 cdef extern from *:
     """
+    #include <stdint.h>
     #define lowest_bit(word) __builtin_ctz(word)
+    /* Numbers in a register of their own. GCC would read neighbours as one vector, or write half a number and read the whole, which both
+       wait until what was written has left for memory. */
+    static inline uint64_t alone(const uint64_t *at) { uint64_t value = *at; __asm__("" : "+r"(value)); return value; }
+    static inline uint32_t two_bytes(const uint8_t *at) { uint32_t value = at[0] | at[1] << 8; __asm__("" : "+r"(value)); return value; }
     """
     int lowest_bit(uint32_t) noexcept nogil
+    uint64_t alone(const uint64_t *) noexcept nogil
+    uint32_t two_bytes(const uint8_t *) noexcept nogil
 
 cdef enum:
     N_FIELDS = 13
@@ -67,16 +74,21 @@ cdef inline uint64_t _number(Unpacking *source) noexcept nogil:
 cdef inline int next_row(Unpacking *source, Row *row) except -1 nogil:
     """Read a row."""
     cdef uint64_t *last
+    cdef uint64_t seq = source.expected.seq, ts = source.expected.ts
     cdef uint32_t differing
     cdef int field
     if _left(source) <= 0:
         with gil:
             raise ValueError("packed rows that end too early")
     row.op = source.at[0]
-    differing = (source.at[1] | <uint32_t>source.at[2] << 8) & ((1 << N_FIELDS) - 1)
+    differing = two_bytes(source.at + 1) & ((1 << N_FIELDS) - 1)
     source.at += 3
     last = source.expected.fields[row.op]
-    last[0], last[1] = source.expected.seq, source.expected.ts
+    if differing & 1:
+        seq = wrap_add(seq, _number(source))
+    if differing & 2:
+        ts = wrap_add(ts, _number(source))
+    differing &= ~<uint32_t>3
     while differing:
         field = lowest_bit(differing)
         differing &= differing - 1
@@ -84,10 +96,11 @@ cdef inline int next_row(Unpacking *source, Row *row) except -1 nogil:
     if bytes_between(source.at, source.end) < 0:
         with gil:
             raise ValueError("packed rows that end too early")
-    source.expected.seq, source.expected.ts = last[0], last[1]
-    row.seq, row.ts = <int64_t>last[0], <int64_t>last[1]
-    row.index, row.npages, row.value = <int64_t>last[2], <int64_t>last[3], <int64_t>last[4]
-    row.tid, row.file, row.mr, row.pin = <int32_t>last[5], <int32_t>last[6], <int32_t>last[7], <int32_t>last[8]
-    row.cpu, row.flags = <int16_t>last[9], <uint16_t>last[10]
+    source.expected.seq, source.expected.ts = seq, ts
+    row.seq, row.ts = <int64_t>seq, <int64_t>ts
+    row.index, row.npages, row.value = <int64_t>alone(&last[2]), <int64_t>alone(&last[3]), <int64_t>alone(&last[4])
+    row.tid, row.file = <int32_t>alone(&last[5]), <int32_t>alone(&last[6])
+    row.mr, row.pin = <int32_t>alone(&last[7]), <int32_t>alone(&last[8])
+    row.cpu, row.flags = <int16_t>alone(&last[9]), <uint16_t>alone(&last[10])
     row.source, row.confidence, row.touches = <uint8_t>(last[11] & 255), <uint8_t>(last[11] >> 8), <uint8_t>last[12]
     return 0

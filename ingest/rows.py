@@ -61,7 +61,8 @@ class Columns:
         if words is None:
             return pa.Array.from_buffers(type_, rows, [valid, data])
         codes = pa.Array.from_buffers(pa.int32(), rows, [valid, data])
-        return pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string()))
+        # Codes that were given out here need no check; kinds come from the first phase.
+        return pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string()), safe=words is KINDS)
 
 
 @dataclass(frozen=True, slots=True)
