@@ -17,6 +17,7 @@ TREE = ROOT / "build" / "tree"
 MODULES = (
     "rowgroups",
     "ringbuffer",
+    "vocabulary",
     "columns",
     "textlines",
     "textfields",

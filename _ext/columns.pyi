@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from replay._ext.rowgroups import RowGroups
+from replay._ext.vocabulary import Vocabulary
 
 _Numbers = np.ndarray[tuple[int], np.dtype[np.int32]]
 _Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -43,3 +44,13 @@ def copy(
     offsets: _Numbers,
     out: _Bytes,
 ) -> bool: ...
+def words(
+    store: RowGroups,
+    group_number: int,
+    place: int,
+    offset: int,
+    width: int,
+    vocabulary: Vocabulary,
+    codes: _Numbers,
+    spent: np.ndarray[tuple[int], np.dtype[np.uint32]],
+) -> int: ...

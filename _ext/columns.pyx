@@ -1,15 +1,17 @@
 """Fills columns from collected rows: the wall between the bytes of records and Arrow memory.
 
 Scalar columns are gathered for a block of rows at a time, so that a record's bytes are still in the cache when its next
-field is read. Values of variable length are measured first, then copied.
+field is read. Texts become numbers of words; where there are too many of these, and for lists, values are measured first,
+then copied.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcmp, memcpy
 
 from replay._ext.memory cimport bytes_between, prefetch, swap_items, word_32
 from replay._ext.rowgroups cimport Group, Row, RowGroups
+from replay._ext.vocabulary cimport FULL, Vocabulary
 
 FIELD = 0
 SEQ = 1
@@ -28,6 +30,7 @@ cdef enum:
     BLOCK_ROWS = 512
     COLUMN_ALIGNMENT = 64
     AHEAD = 16         # so many rows before its turn, memory is asked for a record
+    NO_WORD = -2       # the number of a text that was not yet looked for
 
 cdef enum:
     FIELD_KIND, SEQ_KIND, TS_KIND, CPU_KIND, BUFFER_KIND
@@ -153,9 +156,8 @@ cdef int check_streams(const Row *rows, int64_t begin, int64_t end, int32_t stre
 
 
 cdef inline bint locate(const Span *span, const Row *row, const uint8_t **start, uint32_t *size) noexcept nogil:
-    """Find a value inside of its record; False if it points outside."""
+    """Find the room of a value inside of its record; False if it points outside."""
     cdef uint32_t where = span.offset, left, wanted, loc
-    cdef const uint8_t *nul
     if span.place == 0:
         if where > row.bytes:
             where = row.bytes
@@ -170,12 +172,17 @@ cdef inline bint locate(const Span *span, const Row *row, const uint8_t **start,
         if where > row.bytes or row.bytes - where < wanted:
             return False
     start[0] = row.data + where
-    if span.text:
-        nul = <const uint8_t *> memchr(start[0], 0, wanted) if wanted > 0 else NULL
-        size[0] = <uint32_t> bytes_between(start[0], nul) if nul != NULL else wanted
-    else:
-        size[0] = wanted - wanted % span.item_bytes
+    size[0] = wanted
     return True
+
+
+cdef inline uint32_t held(const Span *span, const uint8_t *start, uint32_t room) noexcept nogil:
+    """The bytes of a value in its room: whole items, or text up to the first NUL."""
+    cdef const uint8_t *nul
+    if not span.text:
+        return room - room % span.item_bytes
+    nul = <const uint8_t *> memchr(start, 0, room) if room > 0 else NULL
+    return <uint32_t> bytes_between(start, nul) if nul != NULL else room
 
 
 cdef Span span_of(RowGroups store, int place, uint32_t offset, uint32_t width, uint32_t item_bytes, bint text) except *:
@@ -212,7 +219,10 @@ def measure(
         for i in range(group.count):
             if i + AHEAD < group.count:
                 prefetch(group.rows[i + AHEAD].data + span.offset)
-            valid[i] = locate(&span, &group.rows[i], &start, &size) and size <= group.rows[i].bytes - spent[i]
+            valid[i] = locate(&span, &group.rows[i], &start, &size)
+            if valid[i]:
+                size = held(&span, start, size)
+                valid[i] = size <= group.rows[i].bytes - spent[i]
             if valid[i]:
                 spent[i] += size
                 total += size // item_bytes
@@ -247,7 +257,7 @@ def copy(
             wanted = (<int64_t> offsets[i + 1] - offsets[i]) * item_bytes
             if wanted <= 0 or not locate(&span, &group.rows[i], &start, &size):
                 continue
-            if size < wanted or begin < 0 or out.shape[0] - begin < wanted:
+            if held(&span, start, size) < wanted or begin < 0 or out.shape[0] - begin < wanted:
                 with gil:
                     raise ValueError("offsets that were not measured on these rows")
             memcpy(&out[begin], start, wanted)
@@ -257,3 +267,54 @@ def copy(
             for j in range(out.shape[0]):
                 seen |= out[j]
     return seen < 0x80
+
+
+def words(
+    RowGroups store not None, int group_number, int place, uint32_t offset, uint32_t width, Vocabulary vocabulary not None,
+    int32_t[::1] codes not None, uint32_t[::1] spent not None,
+):
+    """Write the number of each text in the vocabulary, -1 where there is none; return how many have none.
+
+    Returns -1 if the vocabulary has no room for all of them: then `spent`, which is as for `measure`, is as before.
+    """
+    cdef Group *group = store.group_at(group_number)
+    cdef Span span = span_of(store, place, offset, width, 1, True)
+    cdef const uint8_t *start = NULL
+    cdef const uint8_t *last = NULL
+    cdef uint32_t size = 0, last_size = 0
+    cdef int32_t code = -1
+    cdef int64_t i, taken = 0, nulls = 0
+    if codes.shape[0] != group.count or spent.shape[0] != group.count:
+        raise ValueError("buffers of another length than the rows")
+    with nogil:
+        for i in range(group.count):
+            if i + AHEAD < group.count:
+                prefetch(group.rows[i + AHEAD].data + span.offset)
+            codes[i] = -1
+            taken = i + 1
+            if not locate(&span, &group.rows[i], &start, &size):
+                nulls += 1
+                continue
+            # Mostly a text is that of the row before.
+            if last == NULL or not begins_with(start, size, last, last_size):
+                last, last_size = start, held(&span, start, size)
+                code = NO_WORD
+            if last_size > group.rows[i].bytes - spent[i]:
+                nulls += 1
+                continue
+            if code == NO_WORD:
+                code = vocabulary.number_of(last, last_size)
+                if code == FULL:
+                    break
+            codes[i] = code
+            spent[i] += last_size
+        if code == FULL:
+            for i in range(taken):
+                if codes[i] >= 0:
+                    spent[i] -= vocabulary.size_of(codes[i])
+    return nulls if code != FULL else -1
+
+
+cdef inline bint begins_with(const uint8_t *start, uint32_t room, const uint8_t *word, uint32_t size) noexcept nogil:
+    """Whether the text in this room is the word, which has no NUL in it."""
+    return size <= room and (size == room or start[size] == 0) and memcmp(start, word, size) == 0

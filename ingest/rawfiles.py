@@ -167,7 +167,8 @@ class RawFiles:
 def _write_group(sink: _Sink, group: list[pa.RecordBatch]) -> None:
     import pyarrow as pa
 
-    table = pa.Table.from_batches(group)
+    # The writer takes words as they are numbered only if all batches number them alike.
+    table = pa.Table.from_batches(group).unify_dictionaries()
     if sink.writer is None:
         sink.writer = open_writer(sink.path, table.schema, growing=("seq", "ts"), repeating=_repeating(group[0]))
     sink.writer.write_table(table, row_group_size=max(GROUP_ROWS, table.num_rows))

@@ -9,7 +9,8 @@ A raw table holds the records of one event type. Its columns are
 
 and then every field of the event's format under its own name, in the order of the format. A field that is called like
 one of the four has the suffix `_field`. Integers keep their width and sign, bool is bool, pointers are uint64, char
-arrays are strings (up to the first NUL, invalid UTF-8 replaced), other arrays are lists.
+arrays are strings (up to the first NUL, invalid UTF-8 replaced), dictionary encoded where they are read from binary
+records; other arrays are lists.
 """
 
 from __future__ import annotations
