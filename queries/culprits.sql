@@ -21,12 +21,8 @@
 -- Column longest_ns [ns; open longest_open] "longest": The longest.
 -- Column longest_open: The longest had not ended at the end of the trace.
 -- Column total_ns [ns] "waited": All waits together, each to its end or to the end of the trace.
-WITH met AS ( -- before any join: there may be millions
-  SELECT
-    run, trace, mr, file, op, culprit_tid AS holder_tid, victim_tid,
-    sum(npages) FILTER (risk = 'corruption') AS at_risk_pages,
-    sum(npages) FILTER (risk = 'availability') AS lost_pages,
-    sum(npages) FILTER (risk = 'pressure') AS pressure_pages
+WITH met AS ( -- before any join and into one sum: there may be millions
+  SELECT run, risk, mr, file, op, culprit_tid AS holder_tid, victim_tid, sum(npages) AS pages
   FROM conflicts
   GROUP BY ALL
 ),
@@ -41,9 +37,14 @@ waited AS (
   GROUP BY ALL
 ),
 hurt AS (
-  SELECT * FROM met
+  SELECT
+    met.* EXCLUDE (risk, pages),
+    CASE risk WHEN 'corruption' THEN pages END AS at_risk_pages,
+    CASE risk WHEN 'availability' THEN pages END AS lost_pages,
+    CASE risk WHEN 'pressure' THEN pages END AS pressure_pages
+  FROM met
   UNION ALL BY NAME
-  SELECT waited.* EXCLUDE (pin), coalesce(pins.tid, mrs.tid) AS holder_tid
+  SELECT waited.* EXCLUDE (trace, pin), coalesce(pins.tid, mrs.tid) AS holder_tid
   FROM waited
   LEFT JOIN pins ON pins.trace = waited.trace AND pins.pin = waited.pin
   LEFT JOIN mrs ON mrs.trace = waited.trace AND mrs.mr = waited.mr
@@ -66,14 +67,14 @@ SELECT
   coalesce(sum(total_ns), 0)::BIGINT AS total_ns
 FROM hurt
 JOIN _runs USING (run)
-LEFT JOIN mrs ON mrs.trace = hurt.trace AND mrs.mr = hurt.mr
-LEFT JOIN _tasks AS holding ON holding.trace = hurt.trace AND holding.tid = holder_tid
-LEFT JOIN _tasks AS meeting ON meeting.trace = hurt.trace AND meeting.tid = victim_tid
-GROUP BY policy, settings, position, hurt.trace, holder, hurt.mr, label, hurt.file, op, victim
+LEFT JOIN mrs ON mrs.trace = _runs.trace AND mrs.mr = hurt.mr
+LEFT JOIN _tasks AS holding ON holding.trace = _runs.trace AND holding.tid = holder_tid
+LEFT JOIN _tasks AS meeting ON meeting.trace = _runs.trace AND meeting.tid = victim_tid
+GROUP BY policy, settings, position, _runs.trace, holder, hurt.mr, label, hurt.file, op, victim
 QUALIFY row_number() OVER (
   PARTITION BY policy, settings
   ORDER BY sum(at_risk_pages) DESC NULLS LAST, sum(lost_pages) DESC NULLS LAST, sum(total_ns) DESC NULLS LAST,
-    sum(pressure_pages) DESC NULLS LAST, hurt.trace, holder, hurt.mr, hurt.file, op, victim
+    sum(pressure_pages) DESC NULLS LAST, _runs.trace, holder, hurt.mr, hurt.file, op, victim
 ) <= coalesce(getvariable('limit')::BIGINT, 20)
 ORDER BY position, policy, settings, sum(at_risk_pages) DESC NULLS LAST, sum(lost_pages) DESC NULLS LAST,
-  sum(total_ns) DESC NULLS LAST, sum(pressure_pages) DESC NULLS LAST, hurt.trace, holder, hurt.mr, hurt.file, op, victim;
+  sum(total_ns) DESC NULLS LAST, sum(pressure_pages) DESC NULLS LAST, _runs.trace, holder, hurt.mr, hurt.file, op, victim;
