@@ -21,6 +21,7 @@ from replay.session import Session, views_script
 from replay.store import Store
 from replay.views import declared_tables, named_views
 
+SAMPLES = Path(__file__).parent.parent / "sample_traces"
 OTHER = "t000000000012"
 CONFLICT = {"ts": 5, "class": "wb_while_pinned", "risk": "corruption", "file": "8:1:42", "index": 3, "npages": 7, "bytes": 28672}
 
@@ -98,6 +99,64 @@ def test_pages_pinned_over_time_rise_and_fall_with_the_pins(tmp_path: Path) -> N
     with Session(store) as session:
         rows = session.sql("SELECT ts, pages FROM pinned ORDER BY ts").rows()
     assert [(row["ts"], row["pages"]) for row in rows] == [(0, 7), (100, 12), (500, 14), (900, 11), (950, 7)]
+
+
+def test_pins_let_go_in_parts_or_with_their_process_are_pinned_no_longer(tmp_path: Path) -> None:
+    """By hand: +8 and +5 pages, and so on; at 700 the process of threads 10 and 11 is gone, at 800 that of 20."""
+    store = Store(tmp_path / "parts", create=True)
+    own = {"file": "8:1:42", "index": 3, "write": True, "longterm": True, "preexisting": False, "ts_unpin": None}
+    pins = [
+        {**own, "pin": 0, "tid": 10, "npages": 8, "ts_pin": 100, "ts_unpin": 400},  # -3 at 200, -1 at 300, the other 4 at 400
+        {**own, "pin": 1, "tid": 11, "npages": 5, "ts_pin": 150},  # -5 with the process at 700, not with the thread at 500
+        {**own, "pin": 2, "tid": 20, "npages": 7, "ts_pin": 250},  # forked at 260: the child may hold it
+        {**own, "pin": 3, "tid": 20, "npages": 2, "ts_pin": 270},  # taken after the fork: -2 at 800
+        {**own, "pin": 4, "tid": 20, "npages": 1, "ts_pin": None, "preexisting": True},
+        {**own, "pin": 5, "tid": 30, "npages": 16, "ts_pin": 300},  # exits at 600 and then dirties a page: not gone
+        {**own, "pin": 6, "tid": 10, "npages": 9, "ts_pin": 350},  # -4 at 450, the other 5 with the process at 700
+    ]
+    steps = [
+        ("unpin", 200, 10, 0, 3),
+        ("unpin", 300, 10, 0, 1),
+        ("unpin", 400, 10, 0, 4),
+        ("unpin", 450, 10, 6, 4),
+        ("fork", 260, 20, None, None),
+    ]
+    steps += [(op, ts, tid, None, None) for op, ts, tid in (("exit", 500, 11), ("exit", 600, 30), ("dirty", 650, 30), ("exit", 700, 10))]
+    steps += [("exit", 800, 20, None, None)]
+    events = [
+        {"seq": ts, "ts": ts, "op": op, "tid": tid, "pin": pin, "npages": npages, "open": False}
+        for op, ts, tid, pin, npages in sorted(steps, key=lambda step: step[1])
+    ]
+    tasks = [{"tid": tid, "tgid": tgid, "kthread": False, "events": 1} for tid, tgid in ((10, 10), (11, 10), (20, 20), (30, None))]
+    add_trace(store, ts_last=1_000, tables={"pins": pins, "events": events, "tasks": tasks})
+    with Session(store) as session:
+        rows = session.sql("SELECT ts, pages FROM pinned ORDER BY ts").rows()
+    assert [(row["ts"], row["pages"]) for row in rows] == [
+        (0, 1),
+        (100, 9),
+        (150, 14),
+        (200, 11),
+        (250, 18),
+        (270, 20),
+        (300, 35),
+        (350, 44),
+        (400, 40),
+        (450, 36),
+        (700, 26),
+        (800, 24),
+    ]
+
+
+def test_pages_pinned_are_those_of_a_policy_that_lets_everything_be(tmp_path: Path) -> None:
+    with replay.open(tmp_path / "store", create=True) as archive:
+        archive.ingest(SAMPLES / "rdma-ext4.dat")
+        archive.run("busy-blocks")
+        lasting = (
+            "SELECT pages, lead(ts, 1, ts_last) OVER (PARTITION BY trace ORDER BY ts) - ts AS dur FROM pinned JOIN traces USING (trace)"
+        )
+        recorded = archive.sql(f"SELECT sum(pages * dur) / 1e9 AS value FROM ({lasting})").rows()
+        replayed = archive.sql("SELECT value FROM costs WHERE metric = 'pinned_page_seconds'").rows()
+    assert recorded[0]["value"] == pytest.approx(replayed[0]["value"], rel=1e-12)
 
 
 def test_lifetimes_are_within_the_trace_and_end_with_the_last_use(tmp_path: Path) -> None:
