@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from replay._ext.addresses cimport SOURCE_UNRESOLVED
 from replay._ext.hashing cimport get, put
+from replay._ext.memory cimport wrap_subtract
 from replay._ext.ops cimport OP_UNPIN
 from replay._ext.pincalls cimport end_part, end_pin
 from replay._ext.rows cimport FLAG_DIRTY, Pin, Row, told
@@ -27,6 +28,7 @@ cdef enum:
     # include/linux/page-flags.h: what a mapping's low bits say of pages that belong to no file, and compound_head's of all but a folio's first.
     MAPPING_FLAGS = 3
     IS_TAIL = 1
+    PAGE_STRUCT = 64    # sizeof(struct page)
     # An address of the kernel's has at least so many bits set above; a mapping that has not is none.
     ADDRESS_BITS = 56
 
@@ -92,11 +94,13 @@ cdef int _end_call(State state, Record *record, Loose *call) except -1 nogil:
 
 cdef int unpin_page(State state, Task *task, Record *record) except -1 nogil:
     """Pages of one folio are let go, one after the other or as many as the record tells."""
-    cdef int64_t left = max(record.npages, 1), begin = record.index, end
+    cdef int64_t left = max(record.npages, 1), begin = record.index, end = begin + max(1, min(record.c, FOLIO_PAGES))
     cdef int32_t number
     if not _of_file(record):
         return _unpin_anonymous(state, task, record, left)
-    end = begin + max(1, min(record.c, FOLIO_PAGES))
+    if record.d != -1:
+        begin += _place_in_folio(record)
+        end = begin + 1
     while left > 0:
         number = _find(state, record, begin, end)
         if number < 0:
@@ -108,9 +112,15 @@ cdef int unpin_page(State state, Task *task, Record *record) except -1 nogil:
 
 cdef bint _of_file(Record *record) noexcept nogil:
     """Whether the page tells its file: of others the probe's inode is what was in the buffer before."""
-    if not record.ino or record.index < 0 or (record.d != -1 and record.d & IS_TAIL):
+    if not record.ino or record.index < 0:
         return False
     return record.a == -1 or (record.a >> ADDRESS_BITS == -1 and not record.a & MAPPING_FLAGS)
+
+
+cdef int64_t _place_in_folio(Record *record) noexcept nogil:
+    """Which page of its folio the record names: c is its address, d that of the first one, with a bit that says so."""
+    cdef uint64_t head = <uint64_t>record.d & ~<uint64_t>IS_TAIL
+    return <int64_t>min(wrap_subtract(<uint64_t>record.c, head) // PAGE_STRUCT, <uint64_t>FOLIO_PAGES)
 
 
 cdef int _unpin_anonymous(State state, Task *task, Record *record, int64_t left) except -1 nogil:

@@ -59,7 +59,6 @@ class Plan:
     mapping: Mapping
     step: int
     words: tuple[_Chosen, ...]
-    only: tuple[str, int] | None
 
     @classmethod
     def of(cls, mapping: Mapping, schema: pa.Schema) -> Plan:
@@ -72,7 +71,7 @@ class Plan:
                 words.append(_Chosen(own[word] if own[word] in numeric else None, constant=0))
             else:
                 words.append(_chosen(word, mapping.words.get(word), numeric, texts))
-        return cls(mapping, _STEP_CODE[mapping.step], tuple(words), mapping.only)
+        return cls(mapping, _STEP_CODE[mapping.step], tuple(words))
 
     def gather(self, batch: pa.RecordBatch, names: Names) -> tuple[int, bool, int, Numbers, list[Word]]:
         """One of the tables that `feed` takes."""
@@ -88,13 +87,18 @@ class Plan:
         return self.step, self.mapping.weak, batch.num_rows, _numbers(batch.column("seq")), words
 
     def _selected(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        if self.only is None:
-            return batch
-        name, bits = self.only
-        if name not in _usable(batch.schema)[0]:
-            return batch.slice(0, 0)
-        flags = batch.column(name).fill_null(0).to_numpy(zero_copy_only=False).astype(np.uint64)
-        return batch.filter(pa.array(flags & np.uint64(bits) != 0))
+        for condition, wanted in ((self.mapping.only, True), (self.mapping.unless, False)):
+            if condition is not None:
+                batch = batch.filter(pa.array(_any_set(batch, *condition) == wanted))
+        return batch
+
+
+def _any_set(batch: pa.RecordBatch, name: str, bits: int) -> NDArray[np.bool_]:
+    """Whether one of the bits is set in the field of each record; in none where there is no such field."""
+    if name not in _usable(batch.schema)[0]:
+        return np.zeros(batch.num_rows, np.bool_)
+    flags: NDArray[np.uint64] = batch.column(name).fill_null(0).to_numpy(zero_copy_only=False).astype(np.uint64)
+    return (flags & np.uint64(bits)).astype(np.bool_)
 
 
 def _chosen(word: str, source: Source | None, numeric: frozenset[str], texts: frozenset[str]) -> _Chosen:

@@ -24,7 +24,7 @@ from replay.ingest.before import settle
 from replay.ingest.canonical import OP_CODE, TOUCHING_OPS, Canonical, Column, is_op, words
 from replay.ingest.gather import Names, Plan
 from replay.ingest.identity import KEY, SOURCES, Graded, Identities, resolve
-from replay.ingest.mappings import find
+from replay.ingest.mappings import find_all
 from replay.ingest.rows import WAIT, Columns, Known, Part, divide, pointer_name
 from replay.ingest.slots import RUN, SlotMap, number_runs
 from replay.ingest.spill import Spill
@@ -100,7 +100,7 @@ class Lowering:
     folder: Path | None = None
     before: SystemState | None = None
     names: Names = field(default_factory=Names)
-    plans: dict[EventName, Plan | None] = field(default_factory=dict)
+    plans: dict[EventName, tuple[Plan, ...]] = field(default_factory=dict)
     counts: dict[EventName, int] = field(default_factory=dict)
     pages: PageBits = field(default_factory=lambda: PageBits(_TOUCHING))
     spill: Spill = field(init=False)
@@ -118,12 +118,10 @@ class Lowering:
         tables = []
         for name, table in batch.tables.items():
             if name not in self.plans:
-                mapping = find(*name, frozenset(table.schema.names))
-                self.plans[name] = None if mapping is None else Plan.of(mapping, table.schema)
+                found = find_all(*name, frozenset(table.schema.names))
+                self.plans[name] = tuple(Plan.of(mapping, table.schema) for mapping in found)
             self.counts[name] = self.counts.get(name, 0) + table.num_rows
-            plan = self.plans[name]
-            if plan is not None:
-                tables.append(plan.gather(table, self.names))
+            tables += [plan.gather(table, self.names) for plan in self.plans[name]]
         feed(self.state, self.pages, self.spill.packer, tables)
         if self.spill.packer.rows >= CHUNK_ROWS:
             self.spill.take(self.state)
@@ -153,7 +151,8 @@ class Lowering:
                 assembly.count(part)
             held = _pins(pin_rows, found, info)
             self._count_pages_and_waits(parts, held)
-            tracepoints = [(*name, count, plan.mapping.op if (plan := self.plans[name]) else None) for name, count in self.counts.items()]
+            meant = {name: plans[0].mapping.op if plans else None for name, plans in self.plans.items()}
+            tracepoints = [(*name, count, meant[name]) for name, count in self.counts.items()]
             return assembly.entities(_regions(region_rows, found, info), held, tracepoints, self.losses)
 
         return Canonical(parts, entities, assembly.totals)

@@ -7,13 +7,16 @@ in its raw table and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from replay.ingest.perfmappings import PERF_MAPPINGS
+from replay.ingest.pinmappings import PIN_MAPPINGS
 from replay.ingest.sources import (
+    DEV_INO,
     Mapping,
     constant,
     covering,
     distance,
-    errno,
     first_page,
     folio_pages,
     has,
@@ -24,7 +27,6 @@ from replay.ingest.sources import (
 )
 
 ONE = constant(1)
-DEV_INO = {"dev": has("dev", "s_dev"), "ino": has("ino", "i_ino")}
 BDI_INO = {"name": has("name"), "ino": has("ino")}
 OFFSET, LENGTH = ("offset", "pos"), ("len", "length", "count")
 # A folio or page as a probe sees it, with the device if it fetches that too (B.3 of the probe recipes: idx, dev).
@@ -41,75 +43,7 @@ LEASE = {**DEV_INO, "a": has("fl_owner", "owner"), "b": has("fl_flags", "flags")
 NO_END = {"c": constant(1)}
 
 MAPPINGS = (
-    # Pins and regions: probes of mm/gup.c and drivers/infiniband/core/umem.c.
-    Mapping(
-        "pin",
-        "pin_call",
-        ("pin_user_pages_fast", "pin_user_pages", "pin_user_pages_remote", "pin_fast", "pin", "pin_remote"),
-        needs=("start",),
-        words={"a": has("start"), "b": has("nr_pages", "nr"), "c": has("gup_flags", "flags")},
-    ),
-    Mapping(
-        "pin",
-        "pin_return",
-        ("pin_user_pages_fast_ret", "pin_user_pages_ret", "pin_user_pages_remote_ret", "pin_fast_ret", "pin_ret", "pin_remote_ret"),
-        needs=("ret",),
-        words={"a": errno("ret")},
-    ),
-    # Inside of a pin call, a fault shows how far the call has come.
-    Mapping("pin", "fault", ("mm_filemap_fault",), ("filemap",), words={"ino": has("ino", "i_ino"), "index": page("index")}),
-    # The page of a fault is dirty, and its task made to wait before it goes on.
-    Mapping("pin", "throttle", ("balance_dirty_pages",), ("writeback",)),
-    # iomap_page_mkwrite goes over the whole folio of the page that faults.
-    Mapping("pin", "fault", ("iomap_iter",), ("iomap",), words={"ino": has("ino"), "index": first_page("pos")}),
-    Mapping(
-        "unpin",
-        "unpin",
-        ("unpin_user_page_range_dirty_lock", "unpin_user_pages_dirty_lock", "unpin_user_pages", "unpin_range", "unpin_dirty", "unpin"),
-        words={"npages": has("npages", "n"), "a": has("make_dirty", "dirty")},
-    ),
-    # Direct IO and io_uring, in whatever task or interrupt; only pages of files tell which they are.
-    Mapping(
-        "unpin",
-        "unpin_page",
-        ("unpin_user_page", "unpin_user_folio", "unpin_page", "unpin_folio"),
-        words={
-            **DEV_INO,
-            "index": page("index", "idx"),
-            "npages": has("npages", "n"),
-            "a": has("mapping", "map"),
-            "b": has("common_flags"),
-            "c": folio_pages("head", "order"),
-            "d": has("compound"),
-        },
-    ),
-    Mapping(
-        "mr_reg",
-        "register_call",
-        ("ib_umem_get", "umem_get"),
-        needs=("addr", "size", "access"),
-        words={"a": has("addr"), "b": has("size"), "c": has("access"), "d": has("dev", "device")},
-    ),
-    Mapping(
-        "mr_reg",
-        "register_odp",
-        ("ib_umem_odp_get", "odp_get"),
-        needs=("addr", "size", "access"),
-        words={"a": has("addr"), "b": has("size"), "c": has("access"), "d": has("dev", "device")},
-    ),
-    Mapping(
-        "mr_reg",
-        "register_return",
-        ("ib_umem_get_ret", "umem_get_ret", "ib_umem_odp_get_ret", "odp_get_ret"),
-        needs=("umem",),
-        words={"a": has("umem")},
-    ),
-    Mapping(
-        "mr_dereg", "release", ("ib_umem_release", "umem_release", "ib_umem_odp_release"), (), ("umem",), {"a": has("umem", "umem_odp")}
-    ),
-    Mapping(
-        "remote_write", "remote", ("rxe_mr_copy",), (), ("iova", "length", "dir"), {"a": has("iova"), "b": has("length"), "c": has("dir")}
-    ),
+    *PIN_MAPPINGS,
     # Pages: dirty, writeback, page cache.
     Mapping(
         "dirty",
@@ -286,10 +220,19 @@ MAPPINGS = (
 def find(system: str, event: str, fields: frozenset[str]) -> Mapping | None:
     """The mapping of an event, or None. perf names return probes NAME__return where tracefs users write NAME_ret."""
     name = f"{event.removesuffix('__return')}_ret" if event.endswith("__return") else event
+    return next((mapping for mapping in _candidates(name, system, fields) if not mapping.beside), None)
+
+
+def find_all(system: str, event: str, fields: frozenset[str]) -> tuple[Mapping, ...]:
+    """The mapping, and those beside it."""
+    found = find(system, event, fields)
+    return () if found is None else (found, *(mapping for mapping in _candidates(event, system, fields) if mapping.beside))
+
+
+def _candidates(name: str, system: str, fields: frozenset[str]) -> Iterator[Mapping]:
     for mapping in MAPPINGS:
         if name in mapping.events and (not mapping.systems or system in mapping.systems) and _complete(mapping, fields):
-            return mapping
-    return None
+            yield mapping
 
 
 def _complete(mapping: Mapping, fields: frozenset[str]) -> bool:

@@ -19,8 +19,9 @@ class Source:
 class Mapping:
     """One canonical use of an event. `systems` is empty for dynamic probes, whose group the user names.
 
-    `only` names a field and bits of it, one of which must be set: other records of the event mean nothing here. `actor` is
-    the field that tells the acting thread, where that is not common_pid.
+    `only` names a field and bits of it, one of which must be set: other records of the event mean nothing here, nor do those
+    that `unless` names likewise. An entry `beside` another is about other records of the same event. `actor` is the field that
+    tells the acting thread, where that is not common_pid.
     """
 
     op: str
@@ -31,6 +32,8 @@ class Mapping:
     words: dict[str, Source] = field(default_factory=dict)
     weak: bool = False
     only: tuple[str, int] | None = None
+    unless: tuple[str, int] | None = None
+    beside: bool = False
     actor: str = "common_pid"
 
 
@@ -101,3 +104,6 @@ def clone_flags(process: str, parent: str) -> Source:
 def distance(start: tuple[str, ...], end: tuple[str, ...]) -> Source:
     """Number of pages from one page number to another, the last included."""
     return Source(start, "distance", end)
+
+
+DEV_INO = {"dev": has("dev", "s_dev"), "ino": has("ino", "i_ino")}

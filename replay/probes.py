@@ -68,8 +68,14 @@ _FOLIO = (
 _PAGE = "page=page:x64 ino=page->mapping->host->i_ino:u64 index=page->index:u64 refs?=page->_refcount.counter:s32"
 _PIN = "start=start:x64 nr_pages=nr_pages:u64 gup_flags=gup_flags:x32"
 _PINS = "without it pins are not seen at all: no policy has anything to decide about them"
-# Pages that direct IO lets go of; what mapping says tells those of files from others, of which nothing else is known.
-_LET_GO = "mapping={0}->mapping:x64 ino={0}->mapping->host->i_ino:u64 dev?={0}->mapping->host->i_sb->s_dev:u32"
+# What is let go of: mapping tells pages of files from others, of which nothing else is known. Of a folio's pages but the first,
+# which compound_head tells, the first one knows it.
+_LET_GO = "{0}mapping{1}={2}->mapping:x64 {0}ino{1}={2}->mapping->host->i_ino:u64 {0}dev?={2}->mapping->host->i_sb->s_dev:u32"
+_PAGE_LET_GO = (
+    f"{_LET_GO.format('', '', 'page')} index=page->index:u64|page->__folio_index:u64 compound?=page->compound_head:x64 "
+    f"{_LET_GO.format('head_', '?', 'page->compound_head')} "
+    "head_index?=page->compound_head->index:u64|page->compound_head->__folio_index:u64"
+)
 _UNPINS = "pins that are let go without a memory region's release stay until their process ends"
 _SHORT_UNPINS = "how long direct IO pins pages of mapped files is unknown: they count as pinned for no time"
 
@@ -159,7 +165,7 @@ PROBES = (
         (
             Form(
                 "unpin_user_page(struct page *page)",
-                f"page=page:x64 compound?=page->compound_head:x64 {_LET_GO.format('page')} index=page->index:u64|page->__folio_index:u64",
+                f"page=page:x64 {_PAGE_LET_GO}",
                 since=(6, 3),
             ),
         ),
@@ -172,11 +178,11 @@ PROBES = (
         (
             Form(
                 "unpin_user_folio(struct folio *folio, unsigned long npages)",
-                f"folio=folio:x64 npages=npages:u64 {_LET_GO.format('folio')} index=folio->index:u64 {_ORDER}",
+                f"folio=folio:x64 npages=npages:u64 {_LET_GO.format('', '', 'folio')} index=folio->index:u64 {_ORDER}",
                 since=(6, 12),
             ),
         ),
-        needed_since=(6, 13),
+        needed_since=(6, 12),
     ),
     Probe(
         "ib_umem_get",

@@ -38,6 +38,7 @@ _KNOWN: tuple[tuple[str, str, int, str, Version, Version], ...] = (
     ("file", "f_inode", 32, "inode", (4, 18), (6, 5)),
 )
 _WITHOUT_PROBES = "pins, memory regions and writeback of single pages are not seen: such a trace gives the policies nothing to decide"
+_TAGGED = "compound_head"
 _KNOWN_HEAD_FLAG = (((6, 1), (6, 2), 16),)
 
 
@@ -186,12 +187,15 @@ def _field(form: Form, kernel: Kernel, source: str, named: bool) -> str:
         kind = kind.replace(bit[1], str(layout.values[bit[1]]))
     argument, *members = path.split("->")
     fetched = _argument(form, kernel, layout, argument)
-    struct = dict(form.arguments)[argument]
+    struct, bias = dict(form.arguments)[argument], 0
     for name in members:
         member = layout.members.get(struct, {}).get(name)
         if member is None or not fetched:
             return ""
-        fetched, struct = f"+{member.offset}({fetched})", member.struct
+        fetched, struct, bias = f"+{member.offset - bias}({fetched})", member.struct, 0
+        if name == _TAGGED and name != members[-1]:
+            # A pointer to a page with bit 0 set: the kernel does not follow it by name.
+            struct, bias, named = "page", 1, False
     return f"{path if named else fetched}:{kind}" if fetched else ""
 
 

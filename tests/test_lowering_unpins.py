@@ -150,11 +150,21 @@ def test_calls_that_let_go_of_all_pages_at_once_take_what_is_left() -> None:
     assert pins(*read(100, 2), *many, ("unpin_user_pages", 10, {"pages": 1, "npages": 2}))[0][0] == (100, 2, 3000, 196000)
 
 
-def test_pages_of_a_large_folio_but_the_first_do_not_tell_their_file() -> None:
+def test_of_pages_of_a_large_folio_but_the_first_that_one_knows_the_file() -> None:
     """Their mapping is other data, and the inode what was in the buffer before; compound_head tells them."""
-    event, tid, told = let_go(0)
-    head, tail = (event, tid, {**told, "compound": 0xFFFFEA0000001234}), (event, tid, {**told, "compound": 0xFFFFEA0000001201, "index": 1})
-    assert pins(*read(0, 2), head, tail) == ([(0, 2, 3000, 4000)], {"short_pins_unreleased": 1})
+    event, tid, told = let_go(8)
+    first = 0xFFFFEA0000001200
+    head = (event, tid, {**told, "page": first, "compound": first + 8, "head_ino": 7, "head_index": 7, "head_mapping": 7, "head_dev": 7})
+    known = {"compound": first | 1, "head_ino": INO, "head_index": 8, "head_mapping": MAPPING, "head_dev": DEV}
+    tails = [(event, tid, {**told, "mapping": 0xDEAD, "page": first + 64 * n, **known}) for n in (1, 2, 3)]
+    canonical, counters = lower([*MAPPED, *read(8, 2), *read(10, 2), tails[1], tails[2], head, tails[0]], uname=UNAME)
+    assert rows(canonical, "events", "ts", "index", "npages", op="unpin") == [(6000, 10, 1), (7000, 11, 1), (8000, 8, 1), (9000, 9, 1)]
+    assert counters == {}
+    untold = [(event, tid, {"common_flags": SOFTIRQ, "ino": INO, "dev": DEV, "index": 8, "compound": first | 1})]
+    assert pins(*read(8, 1), *untold)[1] == {"short_pins_unreleased": 1}
+
+
+def test_what_is_no_mapping_tells_no_file() -> None:
     assert pins(*read(0, 1), let_go(0, mapping=0xDEAD000000000400))[1] == {"short_pins_unreleased": 1}
 
 

@@ -141,6 +141,18 @@ def test_the_kernel_decides_how_a_folio_is_read(version: Version, machine: str, 
     assert lines(plan)["folio_start_writeback"] == f"p:{GROUP}/folio_start_writeback {line}"
 
 
+@pytest.mark.parametrize(("version", "btf"), [((6, 5), True), ((6, 5), False), ((6, 12), True)])
+def test_a_page_of_a_folio_is_read_through_its_first_one(version: Version, btf: bool) -> None:
+    """compound_head is its address with bit 0 set, which the kernel follows by offsets only."""
+    found = fields(lines(make_plan(kernel(version, btf=btf)))["unpin_user_page"])
+    assert found["head_mapping"] == "+23(+8($arg1)):x64"
+    assert found["head_dev"] == "+16(+40(+0(+23(+8($arg1))))):u32"
+    assert found["head_index"] == "+31(+8($arg1)):u64"
+    assert found["compound"] == ("page->compound_head:x64" if version >= (6, 6) else "+8($arg1):x64")
+    assert "unpin_user_page" not in lines(make_plan(kernel((6, 1))))
+    assert [version for version in VERSIONS if "unpin_user_folio" in lines(make_plan(kernel(version)))] == [(6, 12), (6, 18)]
+
+
 def test_registers_where_arguments_have_no_numbers() -> None:
     for machine, registers in (("x86_64", "%di %si %dx %cx"), ("aarch64", "%x0 %x1 %x2 %x3")):
         plan = make_plan(kernel((6, 1), machine, btf=False, numbered_arguments=False))

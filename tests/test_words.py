@@ -54,7 +54,7 @@ def reached(columns: dict[str, Any], source: Source) -> list[int]:
     lowering = Lowering(TraceInfo("test.dat", "test", "mono", None, 1), Losses())
     ones = Source((), "constant", constant=1)
     mapping = Mapping("cache_add", "cache_add", ("test",), words={"ino": ones, "dev": ones, "index": ones, "npages": ones, "a": source})
-    lowering.plans["test", "test"] = Plan.of(mapping, batch.schema)
+    lowering.plans["test", "test"] = (Plan.of(mapping, batch.schema),)
     lowering.add(RawBatch({("test", "test"): batch}))
     return lowering.finish().tables["events"]["pfn"].to_pylist()
 

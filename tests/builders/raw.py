@@ -42,22 +42,8 @@ _SYSTEMS = {
     "iomap_iter": "iomap",
     "mmap2": "perf",
 }
-_UNSIGNED = {
-    "umem",
-    "start",
-    "addr",
-    "iova",
-    "folio",
-    "pfn",
-    "page",
-    "compound",
-    "mapping",
-    "vm_flags",
-    "ino",
-    "i_ino",
-    "index",
-    "fl_owner",
-}
+_UNSIGNED = {"umem", "start", "addr", "iova", "folio", "pfn", "page", "vm_flags", "ino", "i_ino", "index", "fl_owner"}
+_UNSIGNED |= {"mapping", "compound", "head_mapping", "head_ino", "head_index"}
 
 
 def system(event: str) -> str:
