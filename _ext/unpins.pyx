@@ -94,7 +94,7 @@ cdef int _end_call(State state, Record *record, Loose *call) except -1 nogil:
 
 cdef int unpin_page(State state, Task *task, Record *record) except -1 nogil:
     """Pages of one folio are let go, one after the other or as many as the record tells."""
-    cdef int64_t left = max(record.npages, 1), begin = record.index, end = begin + max(1, min(record.c, FOLIO_PAGES))
+    cdef int64_t left = max(1, min(record.npages, FOLIO_PAGES)), begin = record.index, end = begin + max(left, min(record.c, FOLIO_PAGES))
     cdef int32_t number
     if not _of_file(record):
         return _unpin_anonymous(state, task, record, left)

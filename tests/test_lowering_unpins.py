@@ -168,5 +168,15 @@ def test_what_is_no_mapping_tells_no_file() -> None:
     assert pins(*read(0, 1), let_go(0, mapping=0xDEAD000000000400))[1] == {"short_pins_unreleased": 1}
 
 
+def test_absurd_numbers_of_pages_take_no_time() -> None:
+    """A folio of 2048 pages at most is let go at once."""
+    many = [record for page in range(300) for record in read(page, 4096)]
+    folio = folio_let_go(200, 1 << 60, 63)
+    canonical, counters = lower([mmap(10, BASE, 1 << 20), added(10, 0), *many, *[folio] * 300], uname=UNAME)
+    released = rows(canonical, "events", "pin", "npages", op="unpin")
+    assert 0 < sum(count for _, count in released) <= 300 * 4096
+    assert counters.keys() == {"short_pins_unreleased"}
+
+
 def test_a_probe_that_tells_no_page_lets_go_of_no_file_s() -> None:
     assert pins(*read(0, 1), ("unpin_user_page", 10, {"page": 1}))[1] == {"short_pins_unreleased": 1}
