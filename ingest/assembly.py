@@ -104,14 +104,12 @@ class Assembly:
         return pa.Table.from_arrays(
             [
                 Column(np.arange(len(names)), words=names).arrow(target.field("file").type),
-                pa.array(np.arange(len(names)), pa.int32()),
+                Column(np.arange(len(names))).arrow(pa.int32()),
                 pa.array([f"{match[1]}:{match[2]}" if match else None for match in parsed], pa.string()),
                 pa.array(inodes, pa.uint64()),
                 pa.array(self.files.generations, pa.uint64()),
-                pa.array(self.files.dax, pa.bool_()),
-                pa.array(starts, pa.int64()),
-                pa.array(lengths, pa.int64()),
-                pa.array(self.file_events, pa.int64()),
+                Column(self.files.dax).arrow(pa.bool_()),
+                *(Column(numbers).arrow(pa.int64()) for numbers in (starts, lengths, self.file_events)),
             ],
             schema=target,
         )

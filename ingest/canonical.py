@@ -100,12 +100,13 @@ class Column:
     words: Sequence[str] | None = None
 
     def arrow(self, type_: pa.DataType) -> pa.Array:
+        """The values as Arrow; without its functions, since a short ingest would import them for nothing else."""
         if self.words is None:
-            values = _array(self.data, self.null)
-            return values if values.type == type_ else values.cast(type_)
+            return _array(_of_type(self.data, self.null, np.dtype(type_.to_pandas_dtype())), self.null)
+        if not pa.types.is_dictionary(type_):
+            return pa.array([self.words[code] if code >= 0 else None for code in self.data.tolist()], type_)
         codes = _array(self.data.astype(np.int32, copy=False), self.data < 0)
-        values = pa.DictionaryArray.from_arrays(codes, pa.array(self.words, pa.string()))
-        return values if pa.types.is_dictionary(type_) else values.cast(type_)
+        return pa.DictionaryArray.from_arrays(codes, pa.array(self.words, pa.string()))
 
     def stored(self, how: Stored) -> NDArray[Any]:
         """The numbers that are stored where the column does not lie in Parquet as it is."""
@@ -127,6 +128,17 @@ class Column:
         codes = np.full(len(used), -1, np.int32)
         codes[kept] = np.arange(len(kept), dtype=np.int32)
         return Column(codes[self.data], words=[self.words[code] for code in kept.tolist()])
+
+
+def _of_type(data: NDArray[Any], null: NDArray[np.bool_] | None, wanted: np.dtype[Any]) -> NDArray[Any]:
+    """The same numbers; OverflowError if one that is not NULL has no room in the wanted type."""
+    if data.dtype == wanted:
+        return data
+    known = data if null is None else np.where(null, np.zeros(1, data.dtype), data)
+    converted = known.astype(wanted)
+    if wanted.kind in "iu" and not np.array_equal(converted, known):
+        raise OverflowError(f"numbers that are no {wanted}")
+    return converted
 
 
 def _array(data: NDArray[Any], null: NDArray[np.bool_] | None) -> pa.Array:

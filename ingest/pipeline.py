@@ -238,20 +238,23 @@ def _catalog_row(
 
 
 def _found(tables: Mapping[str, pa.Table], totals: EventTotals, losses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    import pyarrow.compute as pc
-
     mrs, tracepoints = tables["mrs"], tables["tracepoints"]
     return {
         "operations": totals.operations,
         "tracepoints": tracepoints.num_rows,
-        "mapped_records": pc.sum(tracepoints.filter(pc.is_valid(tracepoints["mapped"]))["rows"]).as_py() or 0,
+        "mapped_records": sum(row["rows"] for row in tracepoints.to_pylist() if row["mapped"] is not None),
         "mrs": mrs.num_rows,
-        "mrs_refused": pc.sum(pc.less(mrs["result"], 0)).as_py() or 0,
+        "mrs_refused": sum(result < 0 for result in _values(mrs["result"])),
         "files": tables["files"].num_rows,
-        "pinned_pages": pc.sum(tables["pins"]["npages"]).as_py() or 0,
+        "pinned_pages": sum(_values(tables["pins"]["npages"])),
         "pin_calls": max((row["total"] or 0 for row in losses if row["counter"] == "pins_unresolved"), default=0),
         "losses": [row for row in losses if row["count"]],
     }
+
+
+def _values(column: pa.ChunkedArray) -> list[int]:
+    """Those that are not NULL, without Arrow's functions, whose import takes longer."""
+    return column.to_numpy().tolist() if not column.null_count else [value for value in column.to_pylist() if value is not None]
 
 
 def _count(losses: Sequence[Mapping[str, Any]], counter: str) -> int:
