@@ -43,7 +43,7 @@ def test_header_declares_the_columns_that_the_query_gives(store: Store, name: st
 def test_header_declares_the_tables_that_the_query_reads(name: str) -> None:
     report = reports.load(name)
     query = re.sub(r"--[^\n]*", "", report.sql)
-    own = set(re.findall(r"(\w+)(?:\([^()]*\))? AS \(\s*(?:SELECT|VALUES|PIVOT)", query))
+    own = set(re.findall(r"(\w+)(?:\([^()]*\))? AS (?:MATERIALIZED )?\(\s*(?:SELECT|VALUES|PIVOT)", query))
     assert set(re.findall(r"(?<!DISTINCT )\b(?:FROM|JOIN|PIVOT) (\w+)", query)) - own == set(report.tables)
 
 
