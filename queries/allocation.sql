@@ -16,7 +16,7 @@
 -- Column owner: Who pinned, as name/thread id.
 -- Column file: The file.
 -- Column pins [count] "long/pins": Its long-term pinned ranges.
--- Column refused_pins [count] "refused/pins": Of them those over a known hole.
+-- Column refused_pins [count; spare] "refused/pins": Of them those over a known hole.
 -- Column pages [count]: Pages of the long-term pins.
 -- Column refused_pages [pages] "refused/pages": Pages of those over a known hole.
 -- Column share [percent] "refused/share": Refused of all long-term pins.

@@ -10,15 +10,16 @@
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
 -- Column holder "pins of": Who owns the pins, as name/thread id; empty where the trace does not show it.
--- Column mr [; spare] "MR": The memory region, as its number in table mrs and the label that the trace gives it; empty for other pins.
--- Column file: The file.
+-- Column mr "MR": The memory region, as its number in table mrs; empty for other pins.
+-- Column file [; spare]: The file.
+-- Column label [; spare] "called": What the trace calls the memory region.
 -- Column op: The operation that ran into them.
 -- Column victim "hurt": Who ran it, as name/thread id.
 -- Column at_risk_pages [pages] "pages/at risk": Pages of the conflicts of risk corruption; a page counts each time.
 -- Column lost_pages [pages] "pages of/service lost": Pages of the conflicts of risk availability.
 -- Column pressure_pages [pages; spare] "pressure/pages": Pages of the conflicts of risk pressure.
 -- Column stalls [count; spare]: Waits for such a pin.
--- Column longest_ns [ns; open longest_open] "longest": The longest.
+-- Column longest_ns [ns; open longest_open; spare] "longest": The longest.
 -- Column longest_open: The longest had not ended at the end of the trace.
 -- Column total_ns [ns] "waited": All waits together, each to its end or to the end of the trace.
 WITH met AS ( -- before any join and into one sum: there may be millions
@@ -53,8 +54,9 @@ SELECT
   policy,
   settings,
   coalesce(holding.name, '?/' || holder_tid) AS holder,
-  hurt.mr || coalesce(' (' || label || ')', '') AS mr,
+  hurt.mr,
   hurt.file,
+  label,
   op,
   coalesce(meeting.name, '?/' || victim_tid) AS victim,
   coalesce(sum(at_risk_pages), 0)::BIGINT AS at_risk_pages,

@@ -18,9 +18,9 @@
 -- Section At risk: pages of conflicts of risk corruption, by what it takes to avoid them.
 -- Column at_risk_pages [count] "pages/at risk": Pages of all conflicts of risk corruption; a page counts each time.
 -- Column stripped_pages [pages] "buffers/stripped": Pages that lose their buffers to reclaim: not if reclaim keeps away.
--- Column stripped_share [percent] "share": The same as a share.
+-- Column stripped_share [percent] "stripped/share": The same as a share.
 -- Column written_pages [pages] "written/pinned": Pages written while a device may write them: not if they are bounced.
--- Column written_share [percent] "share": The same as a share.
+-- Column written_share [percent] "written/share": The same as a share.
 -- Column clean_pages [pages] "behind a/clean page": Pages missed by fsync or dirtied after they were clean: not if they stay dirty.
 -- Column layout_pages [pages] "out of/the file": Pages truncated, reused or diverged: neither helps.
 --

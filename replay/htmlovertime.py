@@ -129,7 +129,8 @@ def _harm(row: Row) -> str:
         f"{number(row['stalls'])} waits of {duration(row['total_ns'])}" if row["stalls"] else "",
         f"{number(row['pressure_pages'])} pages under pressure" if row["pressure_pages"] else "",
     ]
-    region = f", MR {row['mr']}," if row["mr"] else ""
+    label = f" ({row['label']})" if row["label"] else ""
+    region = f", MR {row['mr']}{label}," if row["mr"] is not None else ""
     holder, victim = row["holder"] or "an unknown task", row["victim"] or "an unknown task"
     return f"pins of {holder}{region} on {row['file'] or 'no file'} hurt {row['op']} by {victim}: {listed(list(filter(None, amounts)))}"
 

@@ -94,10 +94,10 @@ def parts(report: Report, rows: Sequence[Mapping[str, Any]]) -> list[Part]:
 def as_text(report: Report, table: pa.Table, look: Look = PLAIN) -> str:
     """The report for human eyes: sections one below the other, columns without any amount named in a line instead.
 
-    What it is about is said above it: a trace that all rows share is not said again.
+    What it is about is said above it: a trace that all rows share is not said again, neither by its source nor by its id.
     """
     rows = table.to_pylist()
-    same = {"source"} if len({row.get("source") for row in rows}) == 1 else set()
+    same = {name for name in ("source", "trace") if len({row.get(name) for row in rows}) == 1}
     report = replace(report, columns=tuple(column for column in report.columns if column.name not in same))
     texts = []
     for part in parts(report, rows):

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from builders.stores import TRACE, add_run, add_trace, answer
 
+from replay.render import Look
+from replay.reporting import ask
 from replay.store import Store
 
 FILE = "8:1:42"
@@ -97,12 +99,29 @@ def test_culprits_are_named_with_their_victims(store: Store) -> None:
     rows.append(conflict(1, 9, culprit_tid=99, mr=None))
     waits = [stall(20, mr=3, pin=None), stall(30, unbounded=True), stall(10, pin=None)]
     add_run(store, "r1", "none", tables={"conflicts": rows, "stalls": waits})
-    columns = ("holder", "mr", "op", "victim", "at_risk_pages", "lost_pages", "stalls", "longest_ns", "longest_open", "total_ns")
+    columns = ("holder", "mr", "label", "op", "victim", "at_risk_pages", "lost_pages", "stalls", "longest_ns", "longest_open", "total_ns")
     assert [tuple(row[name] for name in columns) for row in answer(store, "culprits")] == [
-        ("app/10", "3 (0xab)", "fsync", "admin/20", 5, 0, 1, 20, False, 20),
-        ("?/99", None, "fsync", "admin/20", 1, 0, 0, 0, False, 0),
-        ("app/10", "3 (0xab)", "punch", "app/10", 0, 7, 0, 0, False, 0),
-        ("app/10", None, "fsync", "admin/20", 0, 0, 1, 30, True, 30),
-        (None, None, "fsync", "admin/20", 0, 0, 1, 10, False, 10),
+        ("app/10", 3, "0xab", "fsync", "admin/20", 5, 0, 1, 20, False, 20),
+        ("?/99", None, None, "fsync", "admin/20", 1, 0, 0, 0, False, 0),
+        ("app/10", 3, "0xab", "punch", "app/10", 0, 7, 0, 0, False, 0),
+        ("app/10", None, None, "fsync", "admin/20", 0, 0, 1, 30, True, 30),
+        (None, None, None, "fsync", "admin/20", 0, 0, 1, 10, False, 10),
     ]
     assert len(answer(store, "culprits", limit=2, trace=TRACE)) == 2
+
+
+def test_culprits_of_many_regions_and_files_fit_80_columns(tmp_path: Path) -> None:
+    store = Store(tmp_path / "wide", create=True)
+    tids = (1701, 1702, 1703)
+    tasks = [{"tid": tid, "comm": "checkpointd", "kthread": False, "events": 1} for tid in tids]
+    add_trace(store, tables={"tasks": tasks, "mrs": [{"mr": tid, "label": f"0xff2f01dec17a{tid}", "tid": tid} for tid in tids]})
+    own = {"op": "remote_write", "victim_tid": tids[0]}
+    rows = [conflict(4_000_000, 5, mr=tid, culprit_tid=tid, file=f"254:16:{tid}", **own) for tid in tids]
+    add_run(store, "r1", "none", tables={"conflicts": rows, "stalls": [stall(25_100_000_000, mr=tids[1], unbounded=True)]})
+    text = ask(store, "culprits", {}).text(Look(80))
+    assert [line.split()[:3] for line in text.splitlines() if "remote_write" in line] == [
+        ["checkpo…td/1701", "1701", "remote_write"],
+        ["checkpo…td/1702", "1702", "remote_write"],
+        ["checkpo…td/1703", "1703", "remote_write"],
+    ]
+    assert max(map(len, text.splitlines())) <= 80
