@@ -270,8 +270,8 @@ cdef class EventColumns:
         return 0 if source == SOURCE_OF_KEY else source << FIRST_OF_SOURCE | (1 + sure) << FIRST_OF_CONFIDENCE
 
     cdef int _locate(self, const Row *row, int64_t file) except -1 nogil:
-        """Slots, by the lead of the first over the page's index, and their number. A touched range holds all of its pages, another those that something touches: from `index` to the
-        end of the file where the operation has no length."""
+        """Slots, by the lead of the first over the page's index, and their number. A touched range holds all of its pages, another those
+        that something touches: from `index` to the end of the file where the operation has no length."""
         cdef int64_t slot = 0, count = 0, length
         if file >= 0 and row.touches:
             slot, count = rank(self.slots, file, row.index), row.npages

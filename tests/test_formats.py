@@ -28,6 +28,9 @@ def test_common_fields_come_first_and_the_print_format_is_no_field() -> None:
     assert form.need_bytes == 12
 
 
+WORDS = pa.dictionary(pa.int32(), pa.string())
+
+
 @pytest.mark.parametrize(
     ("declaration", "size", "signed", "expected"),
     [
@@ -43,12 +46,12 @@ def test_common_fields_come_first_and_the_print_format_is_no_field() -> None:
         ("struct page *page", 8, 0, pa.uint64()),
         ("bool write", 1, 0, pa.bool_()),
         ("enum writeback_sync_modes mode", 4, 0, pa.uint32()),
-        ("char comm[16]", 16, 0, pa.string()),
-        ("char name[TASK_COMM_LEN]", 16, 0, pa.string()),
-        ("const char name[32]", 32, 0, pa.string()),
-        ("char buf[]", 0, 0, pa.string()),
-        ("__data_loc char[] path", 4, 0, pa.string()),
-        ("__rel_loc char[] path", 4, 0, pa.string()),
+        ("char comm[16]", 16, 0, WORDS),
+        ("char name[TASK_COMM_LEN]", 16, 0, WORDS),
+        ("const char name[32]", 32, 0, WORDS),
+        ("char buf[]", 0, 0, WORDS),
+        ("__data_loc char[] path", 4, 0, WORDS),
+        ("__rel_loc char[] path", 4, 0, WORDS),
         ("__u8 uuid[16]", 16, 0, pa.list_(pa.uint8())),
         ("unsigned char addr[6]", 6, 0, pa.list_(pa.uint8())),
         ("unsigned long args[6]", 48, 0, pa.list_(pa.uint64())),
