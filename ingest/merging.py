@@ -15,9 +15,9 @@ from replay.ingest.rawtables import Part, RawTable, StreamNames, raw_table, uniq
 from replay.ingest.records import Progress, RawBatch
 from replay.ingest.tracedat import Container
 
-# Decompressed before they are needed: of each stream, and of all.
-_AHEAD_BYTES = 1 << 20
-_ALL_AHEAD_BYTES = 16 << 20
+# What is decompressed together: of each stream, and of all of them at most.
+_GROUP_BYTES = 1 << 20
+_ALL_GROUPS_BYTES = 8 << 20
 
 
 class Merging:
@@ -67,9 +67,9 @@ class Merging:
         )
 
     def batches(self, max_rows: int, max_bytes: int) -> Iterator[RawBatch]:
-        ahead = min(_AHEAD_BYTES, _ALL_AHEAD_BYTES // max(len(self.sources), 1))
+        group_bytes = min(_GROUP_BYTES, _ALL_GROUPS_BYTES // max(len(self.sources), 1))
         with ThreadPoolExecutor(1, "decompression") as pool:
-            self.segments = [source.segments(pool, ahead) for source in self.sources]
+            self.segments = [source.segments(pool, group_bytes) for source in self.sources]
             yield from self._merged(max_rows, max_bytes)
 
     def _merged(self, max_rows: int, max_bytes: int) -> Iterator[RawBatch]:

@@ -95,6 +95,7 @@ def test_many_pages_and_small_batches_give_the_same_rows(read, build, monkeypatc
     whole, _, _ = read(file)
     monkeypatch.setattr(tracecmd, "BATCH_ROWS", 101)
     monkeypatch.setattr("replay.ingest.pages.SEGMENT_BYTES", 8192)
+    monkeypatch.setattr("replay.ingest.merging._GROUP_BYTES", 5 * 4096)
     small, losses, _ = read(file)
     assert len(whole["wake"]) == 3 * 41 * 13
     assert [row["seq"] for row in whole["wake"]] == list(range(3 * 41 * 13))
