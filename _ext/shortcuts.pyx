@@ -104,7 +104,9 @@ cdef void walk(World* w) noexcept nogil:
         if task.mode == ATTACHED:
             effect = effects[ops[row] * N_PAGE_FLAGS + flags[slots[row]]]
             closer = effect // CLOSER | (~row_flags[row] & ROW_SHORT)
-            if lost and not closer and subjects[row] >= 0:   # a region: rows of pins need a closer look anyway
+            # A region. The subject of a row of pins is a pin, whose number may lie beyond the regions; such rows need a closer look
+            # anyway, so that nothing follows from what is read there, and only AddressSanitizer tells that something is.
+            if lost and not closer and subjects[row] >= 0:
                 closer = regions[subjects[row]].state >= REGION_REFUSED
             if closer:
                 break
