@@ -14,9 +14,9 @@
 -- Column unit: Its unit; that of page and block seconds is pages and blocks.
 -- Column policy: The policy, as named.
 -- Column settings: Parameters that differ from the defaults.
--- Column ts [ts] "from/s": Begin of the interval, on the trace's clock.
+-- Column ts [ts; spare] "from/s": Begin of the interval, on the trace's clock.
 -- Column after_ns [ns] "after": Begin of the interval, from the trace's first event on.
--- Column width_ns [ns] "length": Length of the interval.
+-- Column width_ns [ns; spare] "length": Length of the interval.
 -- Column value [amount]: The amount that fell into it, if any did; of pages and blocks how many there were, on average.
 WITH numbered AS (
   SELECT

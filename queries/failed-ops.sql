@@ -19,7 +19,7 @@
 -- Column failed [count] "calls/failed": How many calls fail.
 -- Column pages [count] "pinned/pages": Pinned pages in their ranges.
 -- Column holder "for pins of": Who owns most of these pins, as name/thread id.
--- Column first_ts [ts] "first at/s": The first one, on the trace's clock.
+-- Column first_ts [ts; spare] "first at/s": The first one, on the trace's clock.
 WITH by_holder AS (
   SELECT
     conflicts.policy, settings, position, file, op, class,

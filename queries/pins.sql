@@ -12,7 +12,7 @@
 -- Column owner: Who pinned, as name/thread id.
 -- Column file: The file; empty for anonymous memory and for what could not be resolved.
 -- Column dax [flag] "DAX": The trace shows the file mapped directly.
--- Column id_source "found/through": How the pages were found; unresolved where they were not.
+-- Column id_source [; spare] "found/through": How the pages were found; unresolved where they were not.
 -- Column longterm [flag; spare] "long-/term": FOLL_LONGTERM.
 -- Column write [flag] "device/writes": The device may write.
 -- Column pins [count]: Pinned ranges.
