@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from replay.errors import ReplayError
-from replay.render import PLAIN, Format, Look, printable, write, write_csv, write_rows
+from replay.render import PLAIN, Format, Look, printable, write, write_batches, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,10 +64,10 @@ def show_rows(
         write_rows(names, rows, form, out, shown if sys.stdout.isatty() else shown._replace(width=None), limit=limit)
 
 
-def show_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], path: str | None) -> None:
-    """The same as CSV, for rows in batches."""
+def show_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], form: Literal["csv", "parquet"], path: str | None) -> None:
+    """The same for rows in batches."""
     with output(path) as out:
-        write_csv(schema.names, batches, out)
+        write_batches(schema, batches, form, out)
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from replay.errors import UsageError
@@ -14,7 +16,20 @@ from replay.texttable import PLAIN, Head, Look, cell, encode, printable, text_ta
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PLAIN", "Format", "Head", "Look", "cell", "plain_table", "printable", "text_table", "write", "write_csv", "write_rows"]
+__all__ = [
+    "PLAIN",
+    "Format",
+    "Head",
+    "Look",
+    "cell",
+    "plain_table",
+    "printable",
+    "text_table",
+    "write",
+    "write_batches",
+    "write_csv",
+    "write_rows",
+]
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -75,6 +90,25 @@ def write_csv(names: Sequence[str], batches: Iterable[pa.RecordBatch], out: IO[b
         out.write(csvtext.lines(batch))
 
 
+def write_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], form: Literal["csv", "parquet"], out: IO[bytes]) -> None:
+    """Any batches, of which no more than one is held. Parquet appears once it is whole: without its end nobody could read it."""
+    import pyarrow as pa
+
+    from replay.parquet import open_writer
+
+    if form == "csv":
+        write_csv(schema.names, batches, out)
+        return
+    _refuse_terminal(out)
+    names = _unique(schema.names)
+    with TemporaryFile() as whole:
+        with open_writer(whole, pa.schema([field.with_name(name) for name, field in zip(names, schema, strict=True)])) as writer:
+            for batch in batches:
+                writer.write_batch(batch.rename_columns(names))
+        whole.seek(0)
+        shutil.copyfileobj(whole, out)
+
+
 def _unique(names: Iterable[str]) -> list[str]:
     """SQL may give two columns one name; a row as a dictionary may not."""
     unique: list[str] = []
@@ -95,9 +129,13 @@ def _rows(table: pa.Table) -> Iterator[Sequence[Any]]:
 def _write_parquet(table: pa.Table, out: IO[bytes]) -> None:
     from replay.parquet import write_table
 
+    _refuse_terminal(out)
+    write_table(out, table.rename_columns(_unique(table.column_names)))
+
+
+def _refuse_terminal(out: IO[bytes]) -> None:
     if out.isatty():
         raise UsageError("Parquet is not for a terminal", hint="write it to a file: -o FILE, or redirect stdout")
-    write_table(out, table.rename_columns(_unique(table.column_names)))
 
 
 def _write_json(names: Sequence[str], rows: Iterable[Sequence[Any]], out: IO[bytes]) -> None:

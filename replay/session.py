@@ -51,7 +51,7 @@ class Answer:
         import pyarrow as pa
 
         for number, field in enumerate(table.schema):
-            if pa.types.is_decimal128(field.type) and field.type.scale == 0 and field.type.precision == _HUGEINT_DIGITS:
+            if _is_huge(field.type):
                 with suppress(pa.ArrowInvalid):
                     table = table.set_column(number, field.name, table.column(number).cast(pa.int64()))
         return cls(table)
@@ -112,10 +112,18 @@ class Session:
             cursor = self._select(query, lambda: self._connection.execute(query))
             return [column[0] for column in cursor.description or ()], _fetch(cursor)
 
-    def batches(self, query: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """Rows of one SELECT in Arrow batches, fetched as they are wanted."""
+    def batches(self, query: str, *, plain: bool = False) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Rows of one SELECT in Arrow batches, fetched as they are wanted.
+
+        `plain`: sums as an Answer has them. Whether they fit only the last row tells: an answer with sums is held.
+        """
         with _explained():
             reader = self._select(query, lambda: self._connection.sql(query)).to_arrow_reader()
+            if plain and any(map(_is_huge, reader.schema.types)):
+                import pyarrow as pa
+
+                table = Answer.of(pa.Table.from_batches(_read(reader), reader.schema)).table.combine_chunks()
+                return table.schema, iter(table.to_batches())
             return reader.schema, _read(reader)
 
     def _select(self, query: str, run: Callable[[], _Result]) -> _Result:
@@ -207,6 +215,13 @@ def views_script(store: Store) -> str:
     pending = {**{view.name: view.definition for view in derived}, **internal_views()}
     statements += [*named_views(pending, " ".join(pending)).values(), *(comment for view in derived for comment in view.comments())]
     return "".join(f"{statement};\n" for statement in statements)
+
+
+def _is_huge(kind: pa.DataType) -> bool:
+    """What Arrow makes of DuckDB's integers of 128 bits."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_decimal128(kind) and kind.scale == 0 and kind.precision == _HUGEINT_DIGITS)
 
 
 def _fetch(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:

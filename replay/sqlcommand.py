@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from replay.console import output as opened
-from replay.console import show, show_batches, show_rows
+from replay.console import show_batches, show_rows
 from replay.errors import UsageError
 from replay.render import Format
 from replay.session import Session, views_script
@@ -21,10 +21,8 @@ def sql(store_path: str, query: str | None, form: Format, output: str | None, li
     with Session(Store(store_path)) as session:
         if form in ("table", "json"):
             show_rows(*session.rows(query), form, output, limit)
-        elif form == "csv":
-            show_batches(*session.batches(query), output)
-        else:
-            show(session.sql(query).arrow(), form, output)
+        elif form in ("csv", "parquet"):
+            show_batches(*session.batches(query, plain=form == "parquet"), form, output)
 
 
 def print_views(store_path: str, output: str | None) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from replay import reports
@@ -269,6 +271,25 @@ def test_formats(filled: Shell, tmp_path: Path) -> None:
     assert json.loads(filled(*query, "--format", "json").out) == [{"policy": "hold-off", "n": 1}, {"policy": "none", "n": 1}]
     assert filled(*query, "--format", "parquet", "-o", str(tmp_path / "n.parquet")).status == 0
     assert pl.read_parquet(tmp_path / "n.parquet")["n"].to_list() == [1, 1]
+
+
+def test_a_long_answer_as_parquet_comes_in_row_groups_with_plain_sums_or_not_at_all(filled: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "long.parquet"
+    assert filled("sql", "select range as n, range as n from range(2500000)", "--format", "parquet", "-o", str(path)).status == 0
+    file = pq.ParquetFile(path)
+    assert (file.metadata.num_rows, file.metadata.num_row_groups > 1, file.schema_arrow.names) == (2_500_000, True, ["n", "n_2"])
+    assert pl.read_parquet(path)["n_2"].sum() == 2_500_000 * 2_499_999 // 2
+    assert (
+        filled(
+            "sql", "select sum(range) as n, sum(range)::hugeint * 1e19::hugeint as m from range(9)", "--format", "parquet", "-o", str(path)
+        ).status
+        == 0
+    )
+    assert (pq.read_schema(path).field("n").type, pl.read_parquet(path)["m"].to_list()) == (pa.int64(), [36 * 10**19])
+    late = "select case when range = 2400000 then error('too late') end as e from range(2500000)"
+    command = [sys.executable, "-m", "replay", "--store", str(filled.store), "sql", late, "--format", "parquet"]
+    failed = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert (failed.returncode != 0, failed.stdout, b"too late" in failed.stderr) == (True, b"", True)
 
 
 def test_plain_stands_before_the_command_or_behind_it(filled: Shell) -> None:
