@@ -99,7 +99,7 @@ dax_wait_ends() {
 no_symbols() { : > /tmp/none; mount --bind /tmp/none /proc/kallsyms; }
 
 # Recorded by `replay record` itself, which knows its probes and events without help.
-replay() { PYTHONPATH=/lab/python PYTHONDONTWRITEBYTECODE=1 python3 -m replay.cli "$@"; }
+replay() { PYTHONPATH=/lab/python PYTHONDONTWRITEBYTECODE=1 python3 -m replay "$@"; }
 recording() { [ "$(cat /sys/kernel/tracing/events/replay/enable 2> /dev/null)" = 1 ] && [ "$(cat /sys/kernel/tracing/tracing_on)" = 1 ]; }
 record_rdma() { ext4; replay record -o /out/record_rdma.dat -- /tmp/pinload /data/f 4 2 3 4; }
 record_perf() { ext4; replay record --recorder perf -o /out/record_perf.perf.data -- /tmp/pinload /data/f 2 2 3 2; }
@@ -119,7 +119,7 @@ record_killed() {
 	for signal in INT TERM KILL; do
 		replay record -a -o /tmp/killed.dat & recorder=$!
 		until recording; do sleep 0.1; done; sleep 2
-		kill -$signal $(pgrep -f 'replay.cli record'); wait $recorder; echo "SIG$signal: status $?"
+		kill -$signal $(pgrep -f 'replay record'); wait $recorder; echo "SIG$signal: status $?"
 		probes=$(grep -c :replay/ /sys/kernel/tracing/dynamic_events); echo "SIG$signal: $probes probes left"
 		[ $signal = KILL ] || [ $probes = 0 ] || return
 	done
