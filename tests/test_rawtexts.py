@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from builders import tracedat as make
-from builders.events import START, opened, trace, wake
+from builders.events import START, opened, read_bytes, trace, wake
 
+from replay._ext import columns
 from replay._ext.vocabulary import Vocabulary
 from replay.ingest import rawfiles, tracecmd
 from replay.ingest.rawfiles import RawFiles
@@ -98,6 +99,27 @@ def test_a_file_says_string_and_repeats_few_words(tmp_path: Path) -> None:
     assert "PLAIN_DICTIONARY" in path.encodings or "RLE_DICTIONARY" in path.encodings
     assert path.total_uncompressed_size < 2003
     assert table["path"].type == pa.dictionary(pa.int32(), pa.string())
+
+
+def damaged(chance: random.Random) -> bytes:
+    """A record whose texts lie in place, elsewhere, on each other and outside."""
+    near = chance.randrange(40) | chance.randrange(40) << 16
+    words = [chance.choice((near, chance.getrandbits(32))) for _ in range(2)]
+    texts = [bytes(chance.choice(b"\0ab\xff") for _ in range(size)) for size in (6, 4, chance.randrange(50))]
+    return make.payload(1307, 3, texts[0] + struct.pack("<I", words[0]) + texts[1] + struct.pack("<I", words[1]) + texts[2])
+
+
+def test_words_are_what_copies_of_the_texts_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of damaged records, whose texts take from each other."""
+    texts = [("char a[6]", 8, 6, 0), ("__data_loc char[] b", 14, 4, 1), ("char c[4]", 18, 4, 0), ("__rel_loc char[] d", 22, 4, 1)]
+    mixed = ("gup", make.format_text("mixed", 1307, [*texts, ("char rest[]", 26, 0, 0)]))
+    chance = random.Random(13)
+    made = make.Trace([mixed], [make.Instance("", [pages([damaged(chance) for _ in range(1301)])])])
+    found = [read_bytes(tmp_path, make.version_6(made))[:2]]
+    monkeypatch.setattr(columns, "words", lambda *_: -1)
+    found.append(read_bytes(tmp_path, make.version_6(made))[:2])
+    assert found[0] == found[1]
+    assert found[0][1]["undecodable_fields"] > 101
 
 
 def test_an_empty_vocabulary() -> None:
