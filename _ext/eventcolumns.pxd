@@ -43,8 +43,6 @@ cdef enum:
 
 # Columns that not every row has a value of, in the order of eventcolumns.TOLD.
 cdef enum:
-    T_COMM
-    T_FILE
     T_DEVICE
     T_RESULT
     T_ADDR

@@ -46,9 +46,9 @@ LONGS = ("seq", "ts", "index", "npages", "dur", "bytes", "result", "addr", "owne
 """Columns of 64 bits, in the order of the enum."""
 
 INTS = ("cpu", "op", "tid", "tgid", "comm", "file", "pin", "mr", "device", "kind", "bits")
-"""Columns of 32 bits; those of words hold codes."""
+"""Columns of 32 bits; those of words hold codes. Of threads' and files' names 0 is none."""
 
-TOLD = ("comm", "file", "device", "result", "addr", "owner", "kind", "block", "nblocks")
+TOLD = ("device", "result", "addr", "owner", "kind", "block", "nblocks")
 """Columns that not every row has a value of: bitmaps say which."""
 
 # Grades that rows get which their key alone does not grade; sources in the order of the enum in addresses.pxd.
@@ -202,18 +202,17 @@ cdef class EventColumns:
         if self.patched:
             bits |= self._patch()
         self._value(row)
+        self.ints[I_FILE][n] = 0
         if file >= 0:
-            self.ints[I_FILE][n] = code_of(self.files, file)
+            self.ints[I_FILE][n] = 1 + code_of(self.files, file)
             self.file_events[file] += 1
-            self._tell(T_FILE)
             if self.identity.any_dax and self.identity.dax[file]:
                 bits |= DAX
-        self.ints[I_TGID][n] = -1
+        self.ints[I_TGID][n], self.ints[I_COMM][n] = -1, 0
         if thread < self.threads.tgid.shape[0]:
             self.ints[I_TGID][n] = self.threads.tgid[thread]
             if self.threads.comm[thread] >= 0:
-                self.ints[I_COMM][n] = code_of(self.comms, self.threads.comm[thread])
-                self._tell(T_COMM)
+                self.ints[I_COMM][n] = 1 + code_of(self.comms, self.threads.comm[thread])
         self.ints[I_BITS][n] = bits | self._grade(row, key, file)
         self._locate(row, file)
         self.operations[row.op] += 1

@@ -118,6 +118,11 @@ class Column:
         numbers = how.number(values).astype(how.type)
         return numbers if null is None else np.where(null, numbers.dtype.type(how.none), numbers)
 
+    def named(self) -> Column:
+        """A column of words that has the empty one where there is none."""
+        known = [*(self.words or ()), ""]
+        return Column(np.where(self.data < 0, len(known) - 1, self.data), words=known)
+
     def compact(self) -> Column:
         """The same with those words only that occur: a file of many parts would repeat the others in each."""
         if self.words is None:
@@ -168,18 +173,27 @@ def table(declared: schema.Table, columns: Mapping[str, Column], rows: int) -> p
     if unknown:
         raise KeyError(f"{declared.name} has no column {sorted(unknown)}")
     target = declared.arrow_schema()
-    held = {column.stored.name: np.zeros(rows, column.stored.type) for column in declared.columns if column.stored}
-    for column in declared.columns:
-        if column.stored:
-            held[column.stored.name] |= columns[column.name].stored(column.stored) if column.name in columns else column.stored.none
-            if column.stored.beyond:
-                values = held[column.stored.name]
-                held[column.stored.name] = np.where(values >= 0, values - held[column.stored.beyond], 0)
-    given = {**columns, **{name: Column(values) for name, values in held.items()}}
+    given = {**columns, **_stored(declared, columns, rows)}
     arrays = [
         given[name].arrow(type_) if name in given else nulls(rows, type_) for name, type_ in zip(target.names, target.types, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=target)
+
+
+def _stored(declared: schema.Table, columns: Mapping[str, Column], rows: int) -> dict[str, Column]:
+    """The columns that hold those that do not lie in Parquet as they are."""
+    names: dict[str, Column] = {}
+    held: dict[str, NDArray[Any]] = {}
+    for column in declared.columns:
+        how, told = column.stored, columns.get(column.name)
+        if how is not None and how.type == "string":
+            names[how.name] = (told or words([None] * rows)).named()
+        elif how is not None:
+            numbers = how.none if told is None else told.stored(how)
+            held[how.name] = held.get(how.name, np.zeros(rows, how.type)) | numbers
+            if how.beyond:
+                held[how.name] = np.where(held[how.name] >= 0, held[how.name] - held[how.beyond], 0)
+    return names | {name: Column(values) for name, values in held.items()}
 
 
 def nulls(rows: int, type_: pa.DataType) -> pa.Array:

@@ -189,6 +189,9 @@ class _Lowered:
 
     def add(self, event: Event, source: _Input, row: int) -> None:
         op = event.get("op")
+        for key in ("file", "comm"):
+            if event.get(key) == "":
+                event[key] = None  # no name
         if op not in OP_CODE:
             near = difflib.get_close_matches(str(op), OP_CODE, n=1)
             raise source.error(row, f"op: expected a canonical operation, found {op!r}" + (f"; did you mean {near[0]!r}?" if near else ""))

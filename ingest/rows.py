@@ -133,8 +133,8 @@ class Part:
             self.times += [int(ts.min()), int(ts.max())]
         words: dict[str, Sequence[str]] = {
             "op": schema.OPS,
-            "comm": [self.known.threads.names[number] for number in self.comms.forget()],
-            "file": [self.known.names[number] for number in self.files.forget()],
+            "comm": ["", *(self.known.threads.names[number] for number in self.comms.forget())],
+            "file": ["", *(self.known.names[number] for number in self.files.forget())],
             "device": self._devices(room.ints[_INT["device"]]),
             "kind": KINDS,
         }

@@ -107,7 +107,7 @@ class EventRows:
             BlockRow(
                 int(row),
                 bool(op[row] == free),
-                told["device"] or (told["file"] or "").rpartition(":")[0],
+                told["device"] or told["file"].rpartition(":")[0],
                 told["block"],
                 told["nblocks"],
                 self.files.get(told["file"], -1),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from replay.stored import Stored, flag, lead, natural, share, word
+from replay.stored import Stored, flag, lead, named, natural, share, word
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,10 +88,10 @@ class Column:
             "bool": pa.bool_(),
             "string": pa.string(),
         }
-        if self.stored:
-            return pa.field(self.stored.name, types[self.stored.type], nullable=False)
-        plain = types[self.type]
-        return pa.field(self.name, pa.dictionary(pa.int32(), plain) if self.category else plain, nullable=not self.always)
+        type_ = types[self.stored.type if self.stored else self.type]
+        if self.category and pa.types.is_string(type_):
+            type_ = pa.dictionary(pa.int32(), type_)
+        return pa.field(self.stored.name if self.stored else self.name, type_, nullable=not (self.stored or self.always))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +140,8 @@ EVENTS = Table(
         Column("op", "string", "What happened; one of the canonical operations.", category=True, always=True),
         Column("tid", "int32", "Thread id of the task that ran.", always=True),
         Column("tgid", "int32", "Process id, where the trace tells it.", stored=natural("tgid", "int32")),
-        Column("comm", "string", "Name of the task.", category=True),
-        _FILE,
+        Column("comm", "string", "Name of the task.", category=True, stored=named("comm")),
+        replace(_FILE, stored=named("file")),
         Column("index", "int64", "First page of the range within the file.", "pages", stored=natural("index")),
         Column(
             "npages",

@@ -45,6 +45,11 @@ def lead(beyond: str, count: str) -> Stored:
     return Stored("lead", "int64", 0, sql, lambda values: values, beyond=beyond)
 
 
+def named(name: str) -> Stored:
+    """A name, in a column of text of its own; the empty one is none."""
+    return Stored(name, "string", 0, f"nullif({name}, '')", lambda values: values)
+
+
 def flag(number: int) -> Stored:
     """A truth value, in two bits: 1 is false, 3 true."""
     first = 2 * number

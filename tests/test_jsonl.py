@@ -214,3 +214,12 @@ def test_more_pages_than_memory_could_hold_are_refused(tmp_path: Path) -> None:
 def test_missing_file_is_an_error_of_the_trace(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="No such file"):
         read_jsonl(tmp_path / "none.jsonl")
+
+
+def test_empty_names_are_none(tmp_path: Path) -> None:
+    nobody = {"ts": 1, "op": "remote_write", "file": "", "index": 0, "comm": "", "tid": 7}
+    canonical = read(tmp_path, nobody)
+    assert rows(canonical, "events", "file", "comm", "slot", "id_source") == [(None, None, -1, None)]
+    assert rows(canonical, "files", "file") == []
+    with pytest.raises(TraceError, match="dirty: expected 'file', found none"):
+        read(tmp_path, {**nobody, "op": "dirty"})
