@@ -95,7 +95,7 @@ def pin_balance(subject: Subject) -> Iterator[Row]:
             FROM {view} WHERE trace = $trace
         """
         sums[mapping.step] += subject.ask(query)[0]["pages"]
-    if not {"pin_return", "unpin"} <= steps or ("unpin_page" not in steps and _counts(subject, "short_pins_unreleased")):
+    if "pin_return" not in steps or len(steps) == 1 or ("unpin_page" not in steps and _counts(subject, "short_pins_unreleased")):
         return
     query = """
         SELECT coalesce(sum(npages) FILTER (op = 'pin' AND pin IS NOT NULL), 0)::BIGINT AS pinned,

@@ -30,7 +30,7 @@ def test_readme_and_queries_tell_the_same_of_scenarios_that_exist(check: ModuleT
     assert set(check.EXPECTED) <= scenarios
 
 
-@pytest.mark.parametrize("name", ["lives.dat", "xfs-folios.dat", "record-running.dat"])
+@pytest.mark.parametrize("name", ["lives.dat", "xfs-folios.dat", "record-running.dat", "record-direct-io.dat"])
 def test_small_recordings_show_what_they_are_for(check: ModuleType, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert check.check([str(SAMPLES / name)])
     printed = capsys.readouterr().out
