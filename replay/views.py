@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from replay import queries
@@ -179,7 +180,20 @@ def _members(store: Store | None, table: Table, traces: Sequence[Entry], runs: S
         kind = "runs/run" if of_run else "traces/trace"
         several = "*" if any(len(entry.files(name)) > 1 for entry in entries) else ""
         return [os.path.join(store.path.absolute(), f"{kind}=*", f"{name}{several}.parquet")], from_folder
-    return [str(path.absolute()) for entry in entries for path in entry.files(name)], from_folder
+    files = [path.absolute() for entry in entries for path in entry.files(name)]
+    if table in RUN_TABLES:
+        # DuckDB takes all files of a table to be as large as the first one, and plans joins by that: a small one would make it put
+        # millions of rows into a hash table instead of a handful.
+        files.sort(key=lambda path: -_size(path))
+    return [str(path) for path in files], from_folder
+
+
+def _size(path: Path) -> int:
+    """0 where it is missing, which whoever reads it will say."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _declared_view(table: Table, files: list[str], from_folder: bool) -> View:
