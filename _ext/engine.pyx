@@ -12,7 +12,7 @@ from replay._ext.scheduler cimport finish_stall, schedule_next, take_out, unsche
 from replay._ext.recording cimport Trace
 from replay._ext.blocks cimport on_block_alloc
 from replay._ext.device cimport assume_device, on_remote
-from replay._ext.inodelock cimport acquire, find_queues, hold_on, on_unlock, settle_queued
+from replay._ext.inodelock cimport acquire, find_queues, hold_on, let_queues_go, on_unlock, queues_undelayed, settle_queued
 from replay._ext.layout cimport on_cache_del, on_layout, on_layout_wait, on_lease_break, on_migrate, on_reclaim
 from replay._ext.lease cimport on_answer, on_deadline, on_lease_del
 from replay._ext.outcomes cimport Blocks, change, outcomes, report
@@ -26,7 +26,7 @@ from replay._ext.world cimport (
 )
 from replay._ext.writeback cimport flush_to_end, on_fsync, on_wb_start
 
-ENGINE_VERSION = "9"
+ENGINE_VERSION = "10"
 
 # The order in which replay() takes a policy's choices and parameters.
 DECISIONS = ("admit", "writeback", "layout_cache", "layout_dax", "reclaim", "free")
@@ -155,22 +155,22 @@ cdef int run_row(World* w, int32_t row, int32_t task) except -1 nogil:
 # -- the loop ---------------------------------------------------------------------------------------------------------
 
 cdef int close_stalls(World* w) except -1 nogil:
-    """The trace is over: who still waits has waited without an end that it shows."""
+    """The trace is over: who still waits has waited without an end that it shows, but for who queues behind no delay."""
     cdef int32_t task
+    w.over = True
+    w.now = max(w.now, w.end)
     for task in range(w.n_tasks):
+        if queues_undelayed(w, task):
+            continue
         settle_queued(w, task)
         if w.tasks[task].block_first >= 0 and w.tasks[task].mode == BLOCKED:
             finish_stall(w, task, True)
-    w.n_waiting = 0
-    w.over = True
-    return 0
+    return let_queues_go(w)
 
 
 cdef int run_entry(World* w) except -1 nogil:
-    """The first entry of the heap. Behind the trace's end only shifted rows still run."""
+    """The first entry of the heap. Behind the trace's end only rows that are late still run."""
     cdef Entry entry = w.heap.at[0]
-    if w.end < entry.time and not w.over:
-        close_stalls(w)
     w.now = max(w.now, entry.time)
     if entry.kind == AT_ROW:
         if w.tasks[entry.who].mode == DETACHED:
@@ -220,7 +220,10 @@ cdef int run(World* w) except -1 nogil:
     while True:
         walk(w)
         if w.heap.n > 0 and heap_is_first(w):
-            run_entry(w)
+            if w.end < w.heap.at[0].time and not w.over:
+                close_stalls(w)            # which may put something before it
+            else:
+                run_entry(w)
         elif w.main < w.rows.n:
             row = w.main
             w.main += 1
@@ -230,15 +233,14 @@ cdef int run(World* w) except -1 nogil:
                 run_row(w, <int32_t>row, task)
                 if w.tasks[task].mode == DETACHED:
                     schedule_next(w, task)
+        elif not w.over:
+            close_stalls(w)
         else:
             return 0
 
 
 cdef int finish(World* w) except -1 nogil:
-    w.now = max(w.now, w.end)
-    if not w.over:
-        close_stalls(w)
-    close_stalls(w)
+    close_stalls(w)                        # of what ran behind the end
     flush_to_end(w)
     change(w, &w.unreclaimable, d.UNRECLAIMABLE_PAGE_SECONDS, 0)
     change(w, &w.held, d.HELD_BLOCK_SECONDS, 0)

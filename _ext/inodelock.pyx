@@ -233,17 +233,35 @@ cdef int on_unlock(World* w, int32_t file) except -1 nogil:
     return pass_on(w, file)
 
 
-cdef void settle_queued(World* w, int32_t task) noexcept nogil:
-    """The trace ends: a task that queues does so because of a pin, or its waiting is no stall."""
+cdef bint queues_undelayed(World* w, int32_t task) noexcept nogil:
+    """Whether the task queues behind an operation that no pin made late."""
     cdef Task* t = &w.tasks[task]
-    cdef InodeLock* lock
+    return t.mode == BLOCKED and t.wait == WAIT_LOCK and not w.locks[t.wait_file].late
+
+
+cdef void settle_queued(World* w, int32_t task) noexcept nogil:
+    """The trace ends: a task that queues because of a pin does so without an end."""
+    cdef Task* t = &w.tasks[task]
     if t.wait != WAIT_LOCK or t.mode != BLOCKED or t.block_first < 0:
         return
-    lock = &w.locks[t.wait_file]
-    lock.queued -= 1
-    t.stall_pin = lock.pin
-    if not lock.late:
-        t.block_first = -1
+    w.locks[t.wait_file].queued -= 1
+    t.stall_pin = w.locks[t.wait_file].pin
+
+
+cdef int let_queues_go(World* w) except -1 nogil:
+    """The trace ends: nobody waits any more. Who queues behind no delay has the lock at once, as one that comes later has: the
+    recording's operation took place, if behind the last event, and is not to look safe."""
+    cdef int32_t i, n = 0, file
+    for i in range(w.n_waiting):
+        if queues_undelayed(w, w.waiting[i]):
+            w.waiting[n] = w.waiting[i]
+            n += 1
+    w.n_waiting = n
+    if n > 0:
+        for file in range(w.n_files):
+            if w.locks[file].queued > 0 and w.locks[file].until < INT64_MAX:
+                pass_on(w, file)
+    return 0
 
 
 cdef void leave_queue(World* w, int32_t task) noexcept nogil:

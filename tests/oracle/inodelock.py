@@ -43,6 +43,36 @@ def recorded_queues(events: Sequence[Event]) -> dict[int, int]:
     return queued
 
 
+def possible(events: Sequence[Event]) -> list[Event]:
+    """Without what no kernel records: what a task did while it queued, and operations inside of others of its own."""
+    kept: list[Event] = []
+    queues_until: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    for event in events:
+        tid, locks = event["tid"], event["op"] in LOCKING
+        if event["ts"] <= queues_until.get(tid, -1) or (locks and event["ts"] < ends.get(tid, -1)):
+            continue
+        kept.append(event)
+        if locks:
+            ends[tid] = event["ts"] + (event.get("dur") or 0)
+            queued = recorded_queues(kept)[len(kept) - 1]
+            if queued > 0:
+                queues_until[tid] = event["ts"] + queued
+    return kept
+
+
+def begun_with_lock(events: Sequence[Event]) -> list[Event]:
+    """The same recording, but that each operation begins only when it has the lock, behind all else of that instant."""
+    end = max((event["ts"] for event in events), default=0)
+    queued = recorded_queues(events)
+    begun: list[tuple[int, bool, Event]] = []
+    for number, event in enumerate(events):
+        wait = min(max(0, queued.get(number, 0)), end - event["ts"])
+        rest = {"dur": event["dur"] - wait} if event.get("dur") is not None else {}
+        begun.append((event["ts"] + wait, queued.get(number, 0) > 0, {**event, "ts": event["ts"] + wait, **rest}))
+    return [event for _, _, event in sorted(begun, key=lambda entry: entry[:2])]
+
+
 def acquire(world: World, task: Task, event: Event, again: bool) -> str:
     """`has`: the operation has what it needs to go on; `begins`: it has waited for the lock and begins only now; `queues`."""
     if world.params["propagate"] == "task" or event["queued"] < 0:
@@ -127,5 +157,3 @@ def leave_queue(world: World, task: Task) -> None:
         lock.queue.remove(task)
         if not world.over:
             end_of_queue(world, task, lock)
-        elif not lock.late:
-            task.stalled_since = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from oracle.admit import refusal, refuse
 from oracle.device import map_all, remote
-from oracle.inodelock import LOCKING, leave_queue, recorded_queues
+from oracle.inodelock import LOCKING, leave_queue, pass_on, recorded_queues
 from oracle.layout import block_alloc, cache_del, fill, locked, reclaim, recorded_wait
 from oracle.lease import give_up_lease
 from oracle.pinning import cpu_write, drop_pin, take_pin, unmap
@@ -89,18 +89,15 @@ class Oracle:
         world = self.world
         while True:
             when, action = self.next_thing()
+            if not world.over and (action is None or when > world.end):
+                self.close_stalls()
+                continue
             if action is None:
                 break
-            if when > world.end and not world.over:
-                self.close_stalls()
             self.count_time(when)
             world.now = max(world.now, when)
             action()
             self.settle_clocks()
-        self.count_time(world.end)
-        world.now = max(world.now, world.end)
-        if not world.over:
-            self.close_stalls()
         self.close_stalls()
         return world
 
@@ -150,15 +147,23 @@ class Oracle:
                 task.recorded_wait = 0
 
     def close_stalls(self) -> None:
-        """The trace is over. Who sleeps now never wakes as far as the trace shows."""
+        """The trace is over. Who sleeps now never wakes as far as the trace shows, but for those who queue behind no delay."""
         world = self.world
+        self.count_time(world.end)
+        world.now = max(world.now, world.end)
         world.over = True
+        undelayed = [lock for lock in world.locks.values() if lock.queue and not lock.late]
+        queueing = [task for lock in undelayed for task in lock.queue]
         for task in world.tasks.values():
+            if task in queueing:
+                continue
             leave_queue(world, task)
             if task.wait is not None and task.stalled_since is not None and not task.dead:
                 world.stalls.append((task.stalled_in, max(0, world.end - task.stalled_since), True))
                 task.stalled_since = None
                 task.dead = True
+        for lock in undelayed:
+            pass_on(world, lock)
 
     def count_time(self, until: int) -> None:
         """Integrals over the time since the last event, up to the trace's end."""
