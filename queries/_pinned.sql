@@ -9,8 +9,11 @@ WITH parts AS (
 parted AS (
   SELECT trace, pin, sum(npages) AS npages FROM parts GROUP BY trace, pin
 ),
-held AS (
-  SELECT pins.trace, pin, process, ts_pin, ts_unpin, npages FROM pins LEFT JOIN _tasks ON _tasks.trace = pins.trace AND _tasks.tid = pins.tid
+held AS ( -- pins of an events.jsonl need not tell of how many pages
+  SELECT pins.trace, pin, process, ts_pin, ts_unpin, npages
+  FROM pins
+  LEFT JOIN _tasks ON _tasks.trace = pins.trace AND _tasks.tid = pins.tid
+  WHERE npages IS NOT NULL
 ),
 exits AS ( -- a process ends with its last event, if that is an exit
   SELECT trace, process, max(ts) AS ts, max(ts) FILTER (op = 'fork') AS ts_fork

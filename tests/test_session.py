@@ -101,6 +101,15 @@ def test_pages_pinned_over_time_rise_and_fall_with_the_pins(tmp_path: Path) -> N
     assert [(row["ts"], row["pages"]) for row in rows] == [(0, 7), (100, 12), (500, 14), (900, 11), (950, 7)]
 
 
+def test_pins_of_unknown_size_pin_no_pages(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"ts": 1, "op": "pin", "pin": 1, "tid": 5}\n{"ts": 2, "op": "pin", "file": "f", "index": 0, "npages": 3, "tid": 5}\n')
+    with replay.open(tmp_path / "store", create=True) as archive:
+        archive.ingest(path)
+        assert archive.sql("SELECT ts, pages FROM pinned").rows() == [{"ts": 2, "pages": 3}]
+        archive.export_perfetto(tmp_path / "timeline")
+
+
 def test_pins_let_go_in_parts_or_with_their_process_are_pinned_no_longer(tmp_path: Path) -> None:
     """By hand: +8 and +5 pages, and so on; at 700 the process of threads 10 and 11 is gone, at 800 that of 20."""
     store = Store(tmp_path / "parts", create=True)
